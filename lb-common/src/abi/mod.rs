@@ -1,0 +1,62 @@
+//! The layout of the maps shared by the XDP program and the daemon.
+//!
+//! Integers and byte arrays only, explicit padding, sizes asserted at compile
+//! time. Raise [`ABI_VERSION`] whenever a layout or the meaning of a field
+//! changes: a daemon adopts pinned maps only when it is the same.
+
+mod backend;
+mod counters;
+mod flow;
+mod ports;
+mod service;
+mod settings;
+mod slot;
+mod vip;
+
+pub use backend::{Backend, backend_flags};
+pub use counters::{Answer, BackendCounters, TOTALS_LEN, Totals};
+pub use flow::{FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState};
+pub use ports::{PORT_WAYS, PortBucket, PortEntry};
+pub use service::{Service, Table, service_flags};
+pub use settings::{Budget, BudgetState, Settings};
+pub use slot::{ASK_OLD, NO_BACKEND, SlotWord};
+pub use vip::{Unserved, VIP_WAYS, VipBucket, VipEntry};
+
+/// Version of everything in this module.
+pub const ABI_VERSION: u32 = 1;
+
+/// Names of the maps in the object (at most 15 bytes: the kernel cuts the rest).
+pub mod map_names {
+    pub const SETTINGS: &str = "SETTINGS";
+    pub const VIPS: &str = "VIPS";
+    pub const PORTS: &str = "PORTS";
+    pub const SERVICES: &str = "SERVICES";
+    pub const SLOTS: &str = "SLOTS";
+    pub const INSERT_FAILED: &str = "INSERT_FAILED";
+    pub const BACKENDS: &str = "BACKENDS";
+    pub const FLOWS: &str = "FLOWS";
+    pub const TOTALS: &str = "TOTALS";
+    pub const BACKEND_STATS: &str = "BACKEND_STATS";
+    pub const BUDGETS: &str = "BUDGETS";
+}
+
+/// Buckets of the VIP table; a power of two.
+pub const VIP_BUCKETS: u32 = 1 << 16;
+/// VIPs the daemon accepts: few enough that two choices always find room.
+pub const MAX_VIPS: u32 = 4096;
+/// Buckets of the port table; a power of two.
+pub const PORT_BUCKETS: u32 = 1 << 15;
+/// (VIP, port, protocol) triples the daemon accepts.
+pub const MAX_PORTS: u32 = 32_768;
+/// Services, one entry each.
+pub const MAX_SERVICES: u32 = 4096;
+/// (service, backend) pairs, one entry each. The topmost ids are reserved,
+/// see [`NO_BACKEND`] and [`ASK_OLD`].
+pub const MAX_BACKENDS: u32 = 65_504;
+/// Slots of all services together, unless set otherwise at load.
+pub const DEFAULT_SLOT_SPACE: u32 = 4 << 20;
+/// Slots that share one stamp of the last failed insert. Sharing errs on the
+/// safe side: a failure delays its neighbours' changes too.
+pub const SLOTS_PER_FAIL_STAMP: u32 = 64;
+/// Flow entries, unless set otherwise at load.
+pub const DEFAULT_FLOW_ENTRIES: u32 = 262_144;

@@ -1,0 +1,47 @@
+//! One entry per service: where its slot table is, its hash key and its times.
+
+/// Bits of [`Service::flags`].
+pub mod service_flags {
+    /// The entry is in use.
+    pub const USED: u32 = 1 << 0;
+    /// UDP flows in transition are looked up and stored (`udp: keep`).
+    pub const UDP_KEEP: u32 = 1 << 1;
+    /// Flows of a dead backend are answered with RST (`reset`), else they go
+    /// to the new owner (`reselect`).
+    pub const RESET_ON_DEAD: u32 = 1 << 2;
+    /// Flows of a slot whose word says so ask the previous table.
+    pub const HAS_OLD_TABLE: u32 = 1 << 3;
+}
+
+/// A slot table: `count` words from `base` in the slot space, indexed by a
+/// hash with `key`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Table {
+    pub base: u32,
+    pub count: u32,
+    pub key: [u64; 2],
+}
+
+/// A service. 128 bytes; a packet at rest reads the first 32.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Service {
+    /// See [`service_flags`].
+    pub flags: u32,
+    pub reserved: u32,
+    pub table: Table,
+    /// Lives of flow entries, in clock ticks.
+    pub tcp_idle: u32,
+    pub half_open: u32,
+    pub closing: u32,
+    pub arming: u32,
+    pub udp_idle: u32,
+    pub reserved_2: u32,
+    /// The table before the last change of size or seed.
+    pub old_table: Table,
+    pub reserved_3: [u64; 6],
+}
+
+const _: () = assert!(size_of::<Table>() == 24);
+const _: () = assert!(size_of::<Service>() == 128);

@@ -1,0 +1,7 @@
+#![no_std]
+#![no_main]
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
