@@ -11,5 +11,8 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod abi;
+pub mod budget;
+pub mod checksum;
 pub mod hash;
+pub mod lookup;
 pub mod reason;

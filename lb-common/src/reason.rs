@@ -31,15 +31,13 @@ pub enum DropReason {
     RedirectFailed = 11,
     /// More extension headers than the walk follows.
     TooManyHeaders = 12,
-    /// Hop limit or TTL is spent.
-    TtlExceeded = 13,
 }
 
 impl DropReason {
     /// Places kept in the counters' layout.
     pub const CAPACITY: usize = 50;
 
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::Fragment,
         Self::UnservedPort,
@@ -53,7 +51,6 @@ impl DropReason {
         Self::NoHeadroom,
         Self::RedirectFailed,
         Self::TooManyHeaders,
-        Self::TtlExceeded,
     ];
 
     /// Name in `stats`, metrics and docs.
@@ -72,7 +69,6 @@ impl DropReason {
             Self::NoHeadroom => "no_headroom",
             Self::RedirectFailed => "redirect_failed",
             Self::TooManyHeaders => "too_many_headers",
-            Self::TtlExceeded => "ttl_exceeded",
         }
     }
 }

@@ -34,8 +34,9 @@ pub struct Backend {
     /// interface's or route's MTU, less the outer header of a tunnel.
     pub mtu: u16,
     /// Ones' complement sum (not inverted) of an outer IPv4 header's constant
-    /// words: version/IHL with TOS 0, DF, TTL/protocol, both addresses. The
-    /// total length, TOS, identification and source entropy are added per packet.
+    /// words: version/IHL with TOS 0, TTL with protocol 0, both addresses. The
+    /// TOS, total length, identification, DF, protocol and source entropy are
+    /// added per packet.
     pub outer_sum: u16,
     /// Outer source: IPv4 in the first four bytes, or IPv6.
     pub outer_source: [u8; 16],

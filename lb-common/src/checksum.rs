@@ -1,0 +1,85 @@
+//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+//!
+//! Sums are kept in host order and folded at the end. An incremental update
+//! follows equation 3 of RFC 1624, `HC' = ~(~HC + ~m + m')`, which is right
+//! also when the sum wraps.
+
+/// Folds a sum of 16-bit words to 16 bits.
+#[inline(always)]
+pub const fn fold(sum: u32) -> u16 {
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// Sum of the two 16-bit words in four bytes of network order.
+#[inline(always)]
+pub const fn words(bytes: [u8; 4]) -> u32 {
+    let value = u32::from_be_bytes(bytes);
+    (value >> 16) + (value & 0xffff)
+}
+
+/// Sum of the words of an address of 16 bytes.
+#[inline(always)]
+pub const fn address_words(a: [u8; 16]) -> u32 {
+    words([a[0], a[1], a[2], a[3]])
+        + words([a[4], a[5], a[6], a[7]])
+        + words([a[8], a[9], a[10], a[11]])
+        + words([a[12], a[13], a[14], a[15]])
+}
+
+/// The checksum after one 16-bit word of its data changed from `old` to `new`.
+#[inline(always)]
+pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
+    !fold((!checksum) as u32 + (!old) as u32 + new as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Word by word, as RFC 1071 describes it.
+    fn full(data: &[u16]) -> u16 {
+        let mut sum = 0u64;
+        for word in data {
+            sum += u64::from(*word);
+        }
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    /// 0x0000 and 0xffff are the same value in ones' complement; data that is
+    /// not all zero never has the checksum 0xffff.
+    proptest! {
+        #[test]
+        fn update_equals_a_full_recompute(
+            mut data in proptest::collection::vec(any::<u16>(), 2..40),
+            index in any::<prop::sample::Index>(),
+            new in any::<u16>(),
+        ) {
+            data[0] |= 1;
+            let index = 1 + index.index(data.len() - 1);
+            let before = full(&data);
+            let old = data[index];
+            data[index] = new;
+            prop_assert_eq!(update(before, old, new), full(&data));
+        }
+
+        #[test]
+        fn folding_words_equals_a_full_sum(address in any::<[u8; 16]>()) {
+            let data: Vec<u16> =
+                address.chunks(2).map(|c| u16::from_be_bytes([c[0], c[1]])).collect();
+            prop_assert_eq!(!fold(address_words(address)), full(&data));
+        }
+    }
+
+    #[test]
+    fn echo_request_to_reply_wraps() {
+        // 0x0800 → 0x0000 where adding 0x0800 to the checksum overflows.
+        assert_eq!(update(0xf7ff, 0x0800, 0), 0xffff);
+        assert_eq!(update(0xf800, 0x0800, 0), 0x0001);
+    }
+}
