@@ -1,1 +1,6 @@
 //! The daemon.
+
+pub mod dataplane;
+pub mod loader;
+
+mod sys;
