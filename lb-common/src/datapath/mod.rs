@@ -1,0 +1,183 @@
+//! The way of a packet, one step per file:
+//!
+//! ```text
+//! frame ─► parse ─► classify ─► select ─► forward ─► tunnel ─► transmit
+//!                   │           (slot,    (next hop, (IP in IP)
+//!                   │            flow)     MTU, MAC)
+//!                   ├─ icmp: echo, errors about flows
+//!                   └─ answer: reset, unreachable, too big
+//! ```
+//!
+//! Each step continues or ends with a [`Verdict`]. The steps are generic over
+//! the two edges, [`Packet`] and [`Tables`]: `lb-ebpf` binds them to an XDP
+//! frame and BPF maps, tests to plain memory. Code here must stay acceptable
+//! to the kernel's verifier: fixed-size reads, no slices, no panics.
+
+mod answer;
+mod classify;
+mod forward;
+mod icmp;
+mod parse;
+mod select;
+mod tunnel;
+
+pub use forward::Egress;
+use parse::{Ipv4, Ipv6, Transport, UpperLayer};
+
+use crate::abi::{Answer, Backend, Budget, PortBucket, Service, SlotWord, VipBucket};
+use crate::hash::FlowWords;
+use crate::reason::DropReason;
+use crate::transition::FlowTable;
+
+/// A frame, from its Ethernet header on.
+pub trait Packet {
+    /// Frame length in bytes.
+    fn length(&self) -> usize;
+    /// `N` bytes at `offset`, or `None` where the frame ends before.
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    /// Overwrites `N` bytes at `offset`; `None` where the frame ends before.
+    fn write<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()>;
+    /// Makes room for `bytes` more in front; `None` if there is no headroom.
+    fn grow_front(&mut self, bytes: usize) -> Option<()>;
+    /// Cuts or pads the end so that the frame is `length` bytes long.
+    fn set_length(&mut self, length: usize) -> Option<()>;
+    /// Index of the interface the frame came in on.
+    fn ingress(&self) -> u32;
+}
+
+/// The maps.
+pub trait Tables {
+    /// The flow table, seen from one flow in one slot.
+    type Flow<'a>: FlowTable
+    where
+        Self: 'a;
+
+    fn vip_bucket(&self, index: u32) -> Option<&VipBucket>;
+    fn port_bucket(&self, index: u32) -> Option<&PortBucket>;
+    fn service(&self, id: u16) -> Option<&Service>;
+    /// Reads the slot's word, once.
+    fn slot(&self, index: u32) -> Option<SlotWord>;
+    fn backend(&self, id: u16) -> Option<&Backend>;
+    /// Counts a packet for backend `id`.
+    fn count(&mut self, id: u16, bytes: usize, new_connection: bool);
+    /// Counts a packet that backend `id` did not get for want of a next hop.
+    fn count_unresolved(&mut self, id: u16);
+    /// Takes one token of a budget.
+    fn take_token(&mut self, budget: Budget) -> bool;
+    /// The clock, in ticks.
+    fn now(&self) -> u64;
+    fn flow<'a>(&'a mut self, words: &'a FlowWords, context: FlowContext<'a>) -> Self::Flow<'a>;
+}
+
+/// Where a flow lives: what its table needs beside the key.
+#[derive(Clone, Copy)]
+pub struct FlowContext<'a> {
+    pub service: &'a Service,
+    /// Index of the flow's slot.
+    pub slot: u32,
+    /// Tells the flow's entry from a recycled one.
+    pub tag: u32,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Forward(Egress),
+    /// To the kernel, untouched.
+    Pass,
+    Drop(DropReason),
+    /// Turned into an answer of our own, sent back where it came from.
+    Answer(Answer, DropReason),
+    /// Turned into its own reply.
+    Echo,
+}
+
+const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+const ETHERNET: usize = 14;
+
+/// Decides about a packet and rewrites it accordingly.
+#[inline(always)]
+pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &mut T) -> Verdict {
+    let Some(ethertype) = packet.read::<2>(12) else { return Verdict::Pass };
+    match ethertype {
+        ETHERTYPE_IPV4 => ipv4(packet, tables),
+        ETHERTYPE_IPV6 => ipv6(packet, tables),
+        _ => Verdict::Pass,
+    }
+}
+
+/// One client packet on its way, as the later steps need it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// Network header.
+    pub network: Network,
+    /// Frame offset of the upper layer.
+    pub upper: usize,
+    /// The VIP table's entry.
+    pub vip: u64,
+}
+
+/// What the later steps need of the network header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network {
+    pub v6: bool,
+    /// Length of the packet from its IP header on, in bytes.
+    pub length: usize,
+    pub source: [u64; 2],
+    pub destination: [u64; 2],
+    /// Upper-layer protocol.
+    pub protocol: u8,
+}
+
+#[inline(always)]
+fn ipv4<P: Packet, T: Tables>(packet: &mut P, tables: &mut T) -> Verdict {
+    let Some(header) = Ipv4::read(packet, ETHERNET) else { return Verdict::Pass };
+    let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::Pass };
+    if !header.is_sound(packet.length() - ETHERNET) {
+        return Verdict::Drop(DropReason::Malformed);
+    }
+    if header.is_fragment() {
+        return Verdict::Drop(DropReason::Fragment);
+    }
+    let arrival = Arrival { network: header.network(), upper: ETHERNET + header.header_length(), vip };
+    upper_layer(packet, tables, &arrival)
+}
+
+#[inline(always)]
+fn ipv6<P: Packet, T: Tables>(packet: &mut P, tables: &mut T) -> Verdict {
+    let Some(header) = Ipv6::read(packet, ETHERNET) else { return Verdict::Pass };
+    let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::Pass };
+    if !header.is_sound(packet.length() - ETHERNET) {
+        return Verdict::Drop(DropReason::Malformed);
+    }
+    let (protocol, upper) = match header.upper_layer(packet, ETHERNET) {
+        UpperLayer::At(protocol, offset) => (protocol, offset),
+        UpperLayer::Refused(reason) => return Verdict::Drop(reason),
+    };
+    let arrival = Arrival { network: header.network(protocol), upper, vip };
+    upper_layer(packet, tables, &arrival)
+}
+
+#[inline(always)]
+fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &mut T, arrival: &Arrival) -> Verdict {
+    let transport = match arrival.network.protocol {
+        parse::TCP => Transport::read_tcp(packet, arrival.upper),
+        parse::UDP => Transport::read_udp(packet, arrival.upper),
+        parse::ICMP if !arrival.network.v6 => return icmp::v4(packet, tables, arrival),
+        parse::ICMPV6 if arrival.network.v6 => return icmp::v6(packet, tables, arrival),
+        _ => return answer::unserved_protocol(arrival),
+    };
+    let Some(transport) = transport else { return Verdict::Drop(DropReason::Malformed) };
+    let Some(service) = classify::service(tables, arrival.vip, &transport) else {
+        return answer::unserved_port(packet, tables, arrival, &transport);
+    };
+    let flow = transport.flow(&arrival.network);
+    match select::for_packet(tables, service, &flow, transport.kind) {
+        select::Selected::Backend(id, hash) => {
+            forward::to_backend(packet, tables, arrival, id, hash, transport.is_new())
+        }
+        select::Selected::Reset => answer::reset_dead(packet, tables, arrival),
+        select::Selected::Refused(reason) => Verdict::Drop(reason),
+    }
+}
