@@ -8,14 +8,18 @@
 //! its owner, or is owned by `settled` while its slot is in transition, by
 //! `current` while it is at rest.**
 //!
-//! The data path's half is [`steer`], the daemon's are `plan` (the next word
-//! of a slot) and `judge` (what a scan does with an entry). All are pure
+//! The data path's half is [`steer`], the daemon's are [`plan`] (the next word
+//! of a slot) and [`judge`] (what a scan does with an entry). All are pure
 //! functions. `docs/transitions.md` gives the rules and their reasons.
 
-mod entry;
+mod judge;
+mod plan;
 mod steer;
 mod table;
+mod timing;
 
-pub use entry::life;
+pub use judge::{Pressure, Scanned, Verdict, judge};
+pub use plan::{Health, Plan, Situation, forget_settled, may_rest, plan, without_dead};
 pub use steer::{PacketKind, Steer, dead_at_rest, locate, steer};
 pub use table::{FlowTable, Insert};
+pub use timing::{Timing, life};

@@ -1,15 +1,15 @@
 //! The data path's rules: which backend a packet goes to, and what is noted
 //! about its flow. Runs in the kernel for every packet of a slot in transition.
 
-use super::entry::life;
 use super::table::{FlowTable, Insert};
+use super::timing::life;
 use crate::abi::{
     ASK_OLD, FlowEntry, FlowOwner, FlowSeen, FlowState, NO_BACKEND, Service, SlotWord,
     service_flags,
 };
 
 /// What the rules ask of a packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum PacketKind {
     /// SYN without ACK: may begin a flow.
     Syn,
@@ -101,6 +101,7 @@ struct Slot {
     settled: u16,
     store: bool,
     epoch: u16,
+    asks_old: bool,
     /// Entries of this epoch, made under the previous table, count too.
     older_epoch: Option<u16>,
 }
@@ -113,9 +114,10 @@ impl Slot {
             settled: word.settled(),
             store: word.store(),
             epoch: word.epoch(),
+            asks_old: word.settled() == ASK_OLD,
             older_epoch: None,
         };
-        if slot.settled == ASK_OLD {
+        if slot.asks_old {
             let old = table.old_word().unwrap_or(SlotWord::at_rest(NO_BACKEND, 0));
             slot.settled = old.settled();
             if slot.current == ASK_OLD {
@@ -299,33 +301,54 @@ impl Packet<'_> {
             Put::Beaten(entry) => self.to_owner(entry.owner.backend(), table),
             // Flows without an entry are `settled`'s.
             Put::Full if settled_is_up => Steer::To(self.slot.settled),
-            Put::Full if self.has(service_flags::RESET_ON_DEAD) => Steer::Drop,
-            Put::Full => self.to_current(table),
+            Put::Full if self.may_leave_unstored() => self.to_current(table),
+            Put::Full => Steer::Drop,
         }
+    }
+
+    /// Whether `current` may get a flow that could not be stored because
+    /// `settled` is dead: the daemon makes `current` `settled` before any
+    /// other change. It cannot while the previous table is asked, and it takes
+    /// its time under `reset`: then the sender has to try again.
+    #[inline(always)]
+    fn may_leave_unstored(&self) -> bool {
+        !self.slot.asks_old && !self.has(service_flags::RESET_ON_DEAD)
     }
 
     /// A packet of a flow that nobody has stored: it is `settled`'s.
     #[inline(always)]
     fn settled<T: FlowTable>(&self, present: bool, table: &mut T) -> Steer {
         let settled = self.slot.settled;
-        let settled_is_dead = table.is_dead(settled);
-        let verdict = if !settled_is_dead {
-            Steer::To(settled)
-        } else if self.kind == PacketKind::Udp {
-            self.to_current(table)
-        } else if self.has(service_flags::RESET_ON_DEAD) {
-            answer_dead(self.kind)
-        } else {
-            self.to_current(table)
-        };
-        let Steer::To(backend) = verdict else { return verdict };
-        // A TCP flow of a dead backend is not worth an entry: it ends now.
-        let store = self.slot.store
+        if table.is_dead(settled) {
+            return self.settled_is_dead(present, table);
+        }
+        if self.slot.store
             && self.kind != PacketKind::Rst
-            && backend != NO_BACKEND
-            && !(settled_is_dead && self.kind != PacketKind::Udp);
-        if store && let Put::Beaten(entry) = self.put(present, backend, table) {
+            && let Put::Beaten(entry) = self.put(present, settled, table)
+        {
             return self.to_owner(entry.owner.backend(), table);
+        }
+        Steer::To(settled)
+    }
+
+    /// A TCP flow of a dead backend is not worth an entry: it ends now. A UDP
+    /// flow begins anew.
+    #[inline(always)]
+    fn settled_is_dead<T: FlowTable>(&self, present: bool, table: &mut T) -> Steer {
+        if self.kind != PacketKind::Udp && self.has(service_flags::RESET_ON_DEAD) {
+            return answer_dead(self.kind);
+        }
+        let verdict = self.to_current(table);
+        if let Steer::To(current) = verdict
+            && self.kind == PacketKind::Udp
+            && self.slot.store
+            && current != NO_BACKEND
+        {
+            return match self.put(present, current, table) {
+                Put::Beaten(entry) => self.to_owner(entry.owner.backend(), table),
+                Put::Full if !self.may_leave_unstored() => Steer::Drop,
+                _ => verdict,
+            };
         }
         verdict
     }
