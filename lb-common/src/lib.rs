@@ -15,4 +15,6 @@ pub mod budget;
 pub mod checksum;
 pub mod hash;
 pub mod lookup;
+pub mod maglev;
 pub mod reason;
+pub mod transition;
