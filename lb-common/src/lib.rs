@@ -13,6 +13,7 @@
 pub mod abi;
 pub mod budget;
 pub mod checksum;
+pub mod datapath;
 pub mod hash;
 pub mod lookup;
 pub mod maglev;

@@ -59,14 +59,14 @@ pub trait Tables {
     fn slot(&self, index: u32) -> Option<SlotWord>;
     fn backend(&self, id: u16) -> Option<&Backend>;
     /// Counts a packet for backend `id`.
-    fn count(&mut self, id: u16, bytes: usize, new_connection: bool);
+    fn count(&self, id: u16, bytes: usize, new_connection: bool);
     /// Counts a packet that backend `id` did not get for want of a next hop.
-    fn count_unresolved(&mut self, id: u16);
+    fn count_unresolved(&self, id: u16);
     /// Takes one token of a budget.
-    fn take_token(&mut self, budget: Budget) -> bool;
+    fn take_token(&self, budget: Budget) -> bool;
     /// The clock, in ticks.
     fn now(&self) -> u64;
-    fn flow<'a>(&'a mut self, words: &'a FlowWords, context: FlowContext<'a>) -> Self::Flow<'a>;
+    fn flow<'a>(&'a self, words: &FlowWords, context: FlowContext<'a>) -> Self::Flow<'a>;
 }
 
 /// Where a flow lives: what its table needs beside the key.
@@ -98,7 +98,7 @@ const ETHERNET: usize = 14;
 
 /// Decides about a packet and rewrites it accordingly.
 #[inline(always)]
-pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &mut T) -> Verdict {
+pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     let Some(ethertype) = packet.read::<2>(12) else { return Verdict::Pass };
     match ethertype {
         ETHERTYPE_IPV4 => ipv4(packet, tables),
@@ -131,7 +131,7 @@ pub struct Network {
 }
 
 #[inline(always)]
-fn ipv4<P: Packet, T: Tables>(packet: &mut P, tables: &mut T) -> Verdict {
+fn ipv4<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     let Some(header) = Ipv4::read(packet, ETHERNET) else { return Verdict::Pass };
     let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::Pass };
     if !header.is_sound(packet.length() - ETHERNET) {
@@ -140,12 +140,13 @@ fn ipv4<P: Packet, T: Tables>(packet: &mut P, tables: &mut T) -> Verdict {
     if header.is_fragment() {
         return Verdict::Drop(DropReason::Fragment);
     }
-    let arrival = Arrival { network: header.network(), upper: ETHERNET + header.header_length(), vip };
+    let arrival =
+        Arrival { network: header.network(), upper: ETHERNET + header.header_length(), vip };
     upper_layer(packet, tables, &arrival)
 }
 
 #[inline(always)]
-fn ipv6<P: Packet, T: Tables>(packet: &mut P, tables: &mut T) -> Verdict {
+fn ipv6<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     let Some(header) = Ipv6::read(packet, ETHERNET) else { return Verdict::Pass };
     let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::Pass };
     if !header.is_sound(packet.length() - ETHERNET) {
@@ -160,7 +161,7 @@ fn ipv6<P: Packet, T: Tables>(packet: &mut P, tables: &mut T) -> Verdict {
 }
 
 #[inline(always)]
-fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &mut T, arrival: &Arrival) -> Verdict {
+fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
     let transport = match arrival.network.protocol {
         parse::TCP => Transport::read_tcp(packet, arrival.upper),
         parse::UDP => Transport::read_udp(packet, arrival.upper),

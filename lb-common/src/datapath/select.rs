@@ -1,11 +1,12 @@
 //! Which backend gets the packet: the flow's hash names a slot, the slot its
 //! owner; only slots in transition ask the flow table.
 
+use super::parse::UDP;
 use super::{FlowContext, Tables};
-use crate::abi::{NO_BACKEND, Service, SlotWord, service_flags};
+use crate::abi::{Service, backend_flags, service_flags};
 use crate::hash::{FlowHash, FlowWords};
 use crate::reason::DropReason;
-use crate::transition::{self, PacketKind, Steer, Times};
+use crate::transition::{self, PacketKind, Steer};
 
 pub enum Selected {
     Backend(u16, FlowHash),
@@ -17,7 +18,7 @@ pub enum Selected {
 /// For a packet of the flow itself.
 #[inline(always)]
 pub fn for_packet<T: Tables>(
-    tables: &mut T,
+    tables: &T,
     service_id: u16,
     flow: &FlowWords,
     kind: PacketKind,
@@ -27,13 +28,13 @@ pub fn for_packet<T: Tables>(
 
 /// For a message about the flow (an ICMP error): looks up, never writes.
 #[inline(always)]
-pub fn for_message<T: Tables>(tables: &mut T, service_id: u16, flow: &FlowWords) -> Selected {
+pub fn for_message<T: Tables>(tables: &T, service_id: u16, flow: &FlowWords) -> Selected {
     select(tables, service_id, flow, None)
 }
 
 #[inline(always)]
 fn select<T: Tables>(
-    tables: &mut T,
+    tables: &T,
     service_id: u16,
     flow: &FlowWords,
     kind: Option<PacketKind>,
@@ -47,9 +48,48 @@ fn select<T: Tables>(
     let hash = FlowHash::of(flow, service.table.key);
     let slot = service.table.base.wrapping_add(hash.slot(service.table.count));
     let Some(word) = tables.slot(slot) else { return Selected::Refused(DropReason::NoBackend) };
-    if word.look_up() {
-        let service = *service;
-        return in_transition(tables, &service, flow, kind, word, slot, hash);
+    if !word.look_up() {
+        return at_rest(tables, service, word.current(), kind, hash);
     }
-    owner(word.current(), hash)
+    let context = FlowContext { service, slot, tag: hash.tag() };
+    let mut entry = tables.flow(flow, context);
+    let steer = match kind {
+        Some(kind) => transition::steer(word, kind, service, tables.now(), &mut entry),
+        None => {
+            Steer::To(transition::locate(word, data_of(flow), service, tables.now(), &mut entry))
+        }
+    };
+    selected(steer, hash)
+}
+
+/// Nothing is read or written for the flow. A dead owner is seen here only
+/// until the daemon has given its slots to others.
+#[inline(always)]
+fn at_rest<T: Tables>(
+    tables: &T,
+    service: &Service,
+    current: u16,
+    kind: Option<PacketKind>,
+    hash: FlowHash,
+) -> Selected {
+    let dead = tables.backend(current).is_some_and(|b| b.flags & backend_flags::DEAD != 0);
+    match kind {
+        Some(kind) if dead => selected(transition::dead_at_rest(kind, service), hash),
+        _ => Selected::Backend(current, hash),
+    }
+}
+
+#[inline(always)]
+fn selected(steer: Steer, hash: FlowHash) -> Selected {
+    match steer {
+        Steer::To(backend) => Selected::Backend(backend, hash),
+        Steer::Reset => Selected::Reset,
+        Steer::Drop => Selected::Refused(DropReason::DeadBackend),
+    }
+}
+
+/// The kind of packet that a message about `flow` stands for.
+#[inline(always)]
+fn data_of(flow: &FlowWords) -> PacketKind {
+    if (flow.ports >> 32) as u8 == UDP { PacketKind::Udp } else { PacketKind::Data }
 }
