@@ -15,10 +15,12 @@ pub(super) fn read(text: &str) -> Option<Duration> {
     number.checked_mul(*milliseconds).map(Duration::from_millis)
 }
 
-/// Writes the duration in the largest unit that is exact, minutes and hours aside.
+/// Writes whole hours as hours, whole seconds as seconds, all else as milliseconds.
 pub(super) fn write(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
-    if milliseconds % 1000 == 0 {
+    if milliseconds > 0 && milliseconds.is_multiple_of(3_600_000) {
+        format!("{}h", milliseconds / 3_600_000)
+    } else if milliseconds.is_multiple_of(1000) {
         format!("{}s", milliseconds / 1000)
     } else {
         format!("{milliseconds}ms")

@@ -159,6 +159,12 @@ impl Protocol {
     }
 }
 
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// How a packet gets to its backend.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(tag = "mode", content = "tunnel", rename_all = "lowercase")]

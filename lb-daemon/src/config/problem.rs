@@ -14,6 +14,12 @@ pub struct Position {
     pub column: usize,
 }
 
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
     pub file: String,
@@ -41,11 +47,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A file that was refused: at least one problem, and the warnings beside.
+/// A file that was refused: at least one problem.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problems {
     pub problems: Vec<Problem>,
-    pub warnings: Vec<Problem>,
 }
 
 /// One problem a line.
@@ -68,4 +73,16 @@ impl std::error::Error for Problems {}
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Problem>,
+}
+
+/// Text from the file, fit to be shown: cut short, on one line, in quotes where
+/// it would not read as one word.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut short: String = text.chars().take(LONGEST).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    let one_word = !short.is_empty() && short.chars().all(|c| c == '…' || c.is_ascii_graphic());
+    if one_word { short } else { format!("\"{}\"", short.escape_debug()) }
 }
