@@ -72,12 +72,16 @@ fn shares(typed: &raw::Service, service: &Service, report: &mut Report) {
     let total: u64 = service.backends.iter().map(|backend| u64::from(backend.weight)).sum();
     for (typed, backend) in typed.backends.iter().zip(&service.backends) {
         let weight = u64::from(backend.weight);
-        if let (1.., Some(given)) = (weight, typed.weight.right())
+        if let (1.., Some(address)) = (weight, &typed.address)
             && weight * slots < total
         {
             let message =
                 format!("weight {weight} of {total} is less than one of the {slots} slots");
-            report.warning(given.at, message, "make weights less different, or table_size larger");
+            report.warning(
+                address.at,
+                message,
+                "make weights less different, or table_size larger",
+            );
         }
     }
     if let Some(given) = typed.common.table_size.right()
