@@ -175,3 +175,16 @@ fn check_sums_up() {
     assert!(text.ends_with("\nnot ok: 2 problems"), "{text}");
     assert_eq!(code, 2);
 }
+
+#[test]
+fn names_that_yaml_has_other_ideas_about() {
+    for name in
+        ["null", "Null", "NULL", "true", "no", "1", "1e3", "0x10", "-", ".5", "-.inf", "2001-01-01"]
+    {
+        let text =
+            with_service(&format!("{VIP}backends: [{{ name: '{name}', address: 10.0.0.1 }}]"));
+        let config = good(&text);
+        assert_eq!(config.services[0].backends[0].name, name);
+        assert_eq!(good(&effective_yaml(&config)), config, "{name}");
+    }
+}

@@ -17,14 +17,14 @@ use super::{
 };
 
 /// Largest file: room for all the backends that the maps hold.
-pub(in super::super) const MAX_BYTES: usize = 16 << 20;
-const MAX_NODES: usize = 2 << 20;
+pub(in super::super) const MAX_BYTES: usize = 4 << 20;
+const MAX_NODES: usize = 1 << 20;
 const MAX_DEPTH: usize = 32;
 
 /// Builds the tree of `text`. `None`, and a problem in the report: it has none.
 pub(in super::super) fn build(text: &str, report: &mut Report) -> Option<Tree> {
     if text.len() > MAX_BYTES {
-        report.whole_file("is larger than 16 MiB", "split the services between balancers");
+        report.whole_file("is larger than 4 MiB", "split the services between balancers");
         return None;
     }
     let mut builder = Builder { tree: Tree { nodes: Vec::new() }, open: Vec::new(), report };
