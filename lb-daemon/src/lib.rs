@@ -1,3 +1,4 @@
-//! The daemon.
+//! The daemon: loads the XDP program, watches the backends and keeps the maps right.
 
 pub mod config;
+pub mod loader;

@@ -1,0 +1,3 @@
+//! Getting the data path into the kernel.
+
+pub mod object;
