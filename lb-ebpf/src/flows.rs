@@ -22,13 +22,13 @@ pub struct KernelFlow<'a> {
     ctx: &'a XdpContext,
     words: FlowWords,
     key: FlowKey,
-    context: FlowContext<'a>,
+    context: &'a FlowContext<'a>,
     found: *mut FlowEntry,
 }
 
 impl<'a> KernelFlow<'a> {
     #[inline(always)]
-    pub fn new(ctx: &'a XdpContext, words: &FlowWords, context: FlowContext<'a>) -> Self {
+    pub fn new(ctx: &'a XdpContext, words: &FlowWords, context: &'a FlowContext<'a>) -> Self {
         Self { ctx, words: *words, key: words.key(), context, found: ptr::null_mut() }
     }
 }

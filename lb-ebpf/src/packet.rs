@@ -70,7 +70,11 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn set_length(&mut self, length: usize) -> Option<()> {
-        let change = length as i64 - self.length() as i64;
+        let current = self.length();
+        // SAFETY: a local. Volatile, so that the compiler does not narrow the
+        // subtraction of frame pointers to 32 bits, which the verifier refuses.
+        let current = unsafe { (&raw const current).read_volatile() };
+        let change = length as i64 - current as i64;
         // SAFETY: the helper checks the bounds itself.
         let failed = unsafe { bpf_xdp_adjust_tail(self.context, change as i32) };
         if failed == 0 { Some(()) } else { None }

@@ -105,7 +105,7 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn flow<'a>(&'a self, words: &FlowWords, context: FlowContext<'a>) -> KernelFlow<'a> {
+    fn flow<'a>(&'a self, words: &FlowWords, context: &'a FlowContext<'a>) -> KernelFlow<'a> {
         KernelFlow::new(self.ctx, words, context)
     }
 }

@@ -66,15 +66,16 @@ pub trait Tables {
     fn take_token(&self, budget: Budget) -> bool;
     /// The clock, in ticks.
     fn now(&self) -> u64;
-    fn flow<'a>(&'a self, words: &FlowWords, context: FlowContext<'a>) -> Self::Flow<'a>;
+    fn flow<'a>(&'a self, words: &FlowWords, context: &'a FlowContext<'a>) -> Self::Flow<'a>;
 }
 
 /// Where a flow lives: what its table needs beside the key.
 #[derive(Clone, Copy)]
 pub struct FlowContext<'a> {
     pub service: &'a Service,
-    /// Index of the flow's slot.
+    /// Index of the flow's slot, and its word.
     pub slot: u32,
+    pub word: SlotWord,
     /// Tells the flow's entry from a recycled one.
     pub tag: u32,
 }

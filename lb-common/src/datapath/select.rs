@@ -51,15 +51,27 @@ fn select<T: Tables>(
     if !word.look_up() {
         return at_rest(tables, service, word.current(), kind, hash);
     }
-    let context = FlowContext { service, slot, tag: hash.tag() };
+    let context = FlowContext { service, slot, word, tag: hash.tag() };
+    selected(in_transition(tables, kind, flow, &context), hash)
+}
+
+/// Asks the flow table. Apart from the way at rest, which it would slow down
+/// even where it is not taken.
+#[inline(never)]
+fn in_transition<T: Tables>(
+    tables: &T,
+    kind: Option<PacketKind>,
+    flow: &FlowWords,
+    context: &FlowContext<'_>,
+) -> Steer {
+    let FlowContext { service, word, .. } = *context;
     let mut entry = tables.flow(flow, context);
-    let steer = match kind {
+    match kind {
         Some(kind) => transition::steer(word, kind, service, tables.now(), &mut entry),
         None => {
             Steer::To(transition::locate(word, data_of(flow), service, tables.now(), &mut entry))
         }
-    };
-    selected(steer, hash)
+    }
 }
 
 /// Nothing is read or written for the flow. A dead owner is seen here only

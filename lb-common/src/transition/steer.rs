@@ -94,6 +94,9 @@ fn answer_dead(kind: PacketKind) -> Steer {
     }
 }
 
+/// Not an epoch.
+const NO_EPOCH: u32 = u32::MAX;
+
 /// A slot's word, with [`ASK_OLD`] replaced by what the previous table says.
 #[derive(Clone, Copy)]
 struct Slot {
@@ -102,8 +105,10 @@ struct Slot {
     store: bool,
     epoch: u16,
     asks_old: bool,
-    /// Entries of this epoch, made under the previous table, count too.
-    older_epoch: Option<u16>,
+    /// Entries of this epoch, made under the previous table, count too;
+    /// [`NO_EPOCH`] if there is none. Not an `Option`: the compiler may copy
+    /// the unset payload of one, and the verifier refuses to.
+    older_epoch: u32,
 }
 
 impl Slot {
@@ -115,7 +120,7 @@ impl Slot {
             store: word.store(),
             epoch: word.epoch(),
             asks_old: word.settled() == ASK_OLD,
-            older_epoch: None,
+            older_epoch: NO_EPOCH,
         };
         if slot.asks_old {
             let old = table.old_word().unwrap_or(SlotWord::at_rest(NO_BACKEND, 0));
@@ -124,7 +129,7 @@ impl Slot {
                 slot.current = old.current();
             }
             if old.look_up() {
-                slot.older_epoch = Some(old.epoch());
+                slot.older_epoch = old.epoch() as u32;
             }
         }
         slot
@@ -194,7 +199,7 @@ impl Packet<'_> {
     #[inline(always)]
     fn is_valid(&self, entry: &FlowEntry) -> bool {
         let epoch = entry.owner.epoch();
-        (epoch == self.slot.epoch || Some(epoch) == self.slot.older_epoch)
+        (epoch == self.slot.epoch || epoch as u32 == self.slot.older_epoch)
             && !(self.kind == PacketKind::Udp && self.is_expired(entry))
     }
 
