@@ -3,23 +3,19 @@
 use core::ptr;
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
-use aya_ebpf::programs::XdpContext;
-use aya_log_ebpf::warn;
 use lb_common::abi::{
-    Budget, FlowEntry, FlowKey, FlowSeen, SLOTS_PER_FAIL_STAMP, SlotWord, backend_flags,
-    service_flags,
+    FlowEntry, FlowKey, FlowSeen, SLOTS_PER_FAIL_STAMP, SlotWord, backend_flags, service_flags,
 };
-use lb_common::datapath::{FlowContext, Tables};
+use lb_common::datapath::FlowContext;
 use lb_common::hash::{FlowHash, FlowWords};
 use lb_common::transition::{FlowTable, Insert};
 
 use crate::maps;
-use crate::tables::{Maps, now, slot_word};
+use crate::tables::{now, slot_word};
 
 const EEXIST: i32 = -17;
 
 pub struct KernelFlow<'a> {
-    ctx: &'a XdpContext,
     words: FlowWords,
     key: FlowKey,
     context: &'a FlowContext<'a>,
@@ -28,8 +24,8 @@ pub struct KernelFlow<'a> {
 
 impl<'a> KernelFlow<'a> {
     #[inline(always)]
-    pub fn new(ctx: &'a XdpContext, words: &FlowWords, context: &'a FlowContext<'a>) -> Self {
-        Self { ctx, words: *words, key: words.key(), context, found: ptr::null_mut() }
+    pub fn new(words: &FlowWords, context: &'a FlowContext<'a>) -> Self {
+        Self { words: *words, key: words.key(), context, found: ptr::null_mut() }
     }
 }
 
@@ -108,9 +104,6 @@ impl FlowTable for KernelFlow<'_> {
         if let Some(stamp) = maps::INSERT_FAILED.get_ptr_mut(group) {
             // SAFETY: an aligned store into a map element.
             unsafe { stamp.write_volatile(now()) };
-        }
-        if Maps::new(self.ctx).take_token(Budget::Log) {
-            warn!(self.ctx, "flow table full: slot {} keeps its former owner", self.context.slot);
         }
     }
 

@@ -21,8 +21,8 @@ pub fn lb_xdp(ctx: XdpContext) -> u32 {
     let Some(totals) = maps::TOTALS.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
     // SAFETY: a per-CPU element; XDP programs are not preempted by each other.
     unsafe { (*totals).received += 1 };
-    let verdict = datapath::process(&mut packet::Frame::new(&ctx), &tables::Maps::new(&ctx));
-    verdict::conclude(verdict, totals)
+    let verdict = datapath::process(&mut packet::Frame::new(&ctx), &tables::Maps);
+    verdict::conclude(&ctx, verdict, totals)
 }
 
 /// The clock of the data path, for the daemon: run by `BPF_PROG_TEST_RUN`, its

@@ -1,8 +1,6 @@
 //! The maps as the data path sees them.
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
-use aya_ebpf::programs::XdpContext;
-use aya_log_ebpf::warn;
 use lb_common::abi::{Backend, Budget, PortBucket, Service, SlotWord, VipBucket};
 use lb_common::budget;
 use lb_common::datapath::{FlowContext, Tables};
@@ -11,16 +9,7 @@ use lb_common::hash::FlowWords;
 use crate::flows::KernelFlow;
 use crate::maps;
 
-pub struct Maps<'c> {
-    ctx: &'c XdpContext,
-}
-
-impl<'c> Maps<'c> {
-    #[inline(always)]
-    pub fn new(ctx: &'c XdpContext) -> Self {
-        Self { ctx }
-    }
-}
+pub struct Maps;
 
 #[inline(always)]
 pub fn slot_word(index: u32) -> Option<SlotWord> {
@@ -36,11 +25,8 @@ pub fn now() -> u64 {
     unsafe { bpf_jiffies64() }
 }
 
-impl Tables for Maps<'_> {
-    type Flow<'a>
-        = KernelFlow<'a>
-    where
-        Self: 'a;
+impl Tables for Maps {
+    type Flow<'a> = KernelFlow<'a>;
 
     #[inline(always)]
     fn vip_bucket(&self, index: u32) -> Option<&VipBucket> {
@@ -84,9 +70,6 @@ impl Tables for Maps<'_> {
             // SAFETY: as in `count`.
             unsafe { (*counters).unresolved += 1 };
         }
-        if self.take_token(Budget::Log) {
-            warn!(self.ctx, "no next hop for backend {}", id);
-        }
     }
 
     #[inline(never)]
@@ -106,6 +89,6 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn flow<'a>(&'a self, words: &FlowWords, context: &'a FlowContext<'a>) -> KernelFlow<'a> {
-        KernelFlow::new(self.ctx, words, context)
+        KernelFlow::new(words, context)
     }
 }

@@ -14,8 +14,8 @@ use crate::transition::PacketKind;
 #[inline(always)]
 pub fn unserved_protocol(arrival: &Arrival) -> Verdict {
     match VipEntry::unserved_of(arrival.vip) {
-        Unserved::Pass => Verdict::Pass,
-        _ => Verdict::Drop(DropReason::UnservedProtocol),
+        Unserved::Pass => Verdict::PASS,
+        _ => Verdict::drop(DropReason::UnservedProtocol),
     }
 }
 
@@ -28,10 +28,10 @@ pub fn unserved_port<P: Packet, T: Tables>(
     transport: &Transport,
 ) -> Verdict {
     match VipEntry::unserved_of(arrival.vip) {
-        Unserved::Pass => Verdict::Pass,
-        Unserved::Drop => Verdict::Drop(DropReason::UnservedPort),
+        Unserved::Pass => Verdict::PASS,
+        Unserved::Drop => Verdict::drop(DropReason::UnservedPort),
         Unserved::Reject if matches!(transport.kind, PacketKind::Rst) => {
-            Verdict::Drop(DropReason::UnservedPort)
+            Verdict::drop(DropReason::UnservedPort)
         }
         Unserved::Reject => refuse(packet, tables, arrival),
     }
@@ -41,7 +41,7 @@ pub fn unserved_port<P: Packet, T: Tables>(
 fn refuse<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
     let dropped = DropReason::UnservedPort;
     if !may_answer(packet, tables, arrival) || !tables.take_token(Budget::Unserved) {
-        return Verdict::Drop(dropped);
+        return Verdict::drop(dropped);
     }
     if arrival.network.protocol == TCP {
         let built = reset::build(packet, &arrival.network, arrival.upper);
@@ -56,7 +56,7 @@ fn refuse<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -
 pub fn reset_dead<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
     let dropped = DropReason::DeadBackend;
     if !may_answer(packet, tables, arrival) || !tables.take_token(Budget::Reset) {
-        return Verdict::Drop(dropped);
+        return Verdict::drop(dropped);
     }
     answered(reset::build(packet, &arrival.network, arrival.upper), Answer::Reset, dropped)
 }
@@ -74,7 +74,7 @@ pub fn too_big<P: Packet, T: Tables>(
     let about_icmp =
         arrival.network.protocol != TCP && arrival.network.protocol != super::parse::UDP;
     if about_icmp || !may_answer(packet, tables, arrival) || !tables.take_token(Budget::TooBig) {
-        return Verdict::Drop(dropped);
+        return Verdict::drop(dropped);
     }
     let built = unreachable::too_big(packet, &arrival.network, mtu);
     answered(built, Answer::TooBig, dropped)
@@ -83,8 +83,8 @@ pub fn too_big<P: Packet, T: Tables>(
 #[inline(always)]
 fn answered(built: Option<()>, answer: Answer, dropped: DropReason) -> Verdict {
     match built {
-        Some(()) => Verdict::Answer(answer, dropped),
-        None => Verdict::Drop(dropped),
+        Some(()) => Verdict::answer(answer, dropped),
+        None => Verdict::drop(dropped),
     }
 }
 

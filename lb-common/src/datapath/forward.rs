@@ -25,12 +25,12 @@ pub fn to_backend<P: Packet, T: Tables>(
     new_connection: bool,
 ) -> Verdict {
     if id == NO_BACKEND {
-        return Verdict::Drop(DropReason::NoBackend);
+        return Verdict::drop(DropReason::NoBackend);
     }
-    let Some(backend) = tables.backend(id) else { return Verdict::Drop(DropReason::NoBackend) };
+    let Some(backend) = tables.backend(id) else { return Verdict::drop(DropReason::NoBackend) };
     if backend.flags & backend_flags::RESOLVED == 0 {
         tables.count_unresolved(id);
-        return Verdict::Drop(DropReason::NoNextHop);
+        return Verdict::drop(DropReason::NoNextHop);
     }
     if arrival.network.length > backend.mtu as usize {
         return answer::too_big(packet, tables, arrival, backend.mtu);
@@ -42,13 +42,13 @@ pub fn to_backend<P: Packet, T: Tables>(
         packet.write::<12>(0, link_addresses(backend.destination_mac, backend.source_mac))
     };
     if sent.is_none() {
-        return Verdict::Drop(DropReason::NoHeadroom);
+        return Verdict::drop(DropReason::NoHeadroom);
     }
     tables.count(id, bytes, new_connection);
     if backend.ifindex == packet.ingress() {
-        Verdict::Forward(Egress::Same)
+        Verdict::forward(Egress::Same)
     } else {
-        Verdict::Forward(Egress::Other(backend.ifindex))
+        Verdict::forward(Egress::Other(backend.ifindex))
     }
 }
 

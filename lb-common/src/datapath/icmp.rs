@@ -16,7 +16,7 @@ const TTL: u8 = 64;
 #[inline(always)]
 pub fn v4<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
     let Some(header) = packet.read::<8>(arrival.upper) else {
-        return Verdict::Drop(DropReason::Malformed);
+        return Verdict::drop(DropReason::Malformed);
     };
     match header[0] {
         8 => echo(packet, tables, arrival, header, 0),
@@ -28,13 +28,13 @@ pub fn v4<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -
 #[inline(always)]
 pub fn v6<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
     let Some(header) = packet.read::<8>(arrival.upper) else {
-        return Verdict::Drop(DropReason::Malformed);
+        return Verdict::drop(DropReason::Malformed);
     };
     match header[0] {
         128 => echo(packet, tables, arrival, header, 129),
         1..=4 => error(packet, tables, arrival),
         // Multicast listener and neighbour discovery.
-        130..=137 | 143 => Verdict::Pass,
+        130..=137 | 143 => Verdict::PASS,
         _ => not_ours(arrival, DropReason::IcmpOther),
     }
 }
@@ -43,8 +43,8 @@ pub fn v6<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -
 #[inline(always)]
 fn not_ours(arrival: &Arrival, reason: DropReason) -> Verdict {
     match VipEntry::unserved_of(arrival.vip) {
-        Unserved::Pass => Verdict::Pass,
-        _ => Verdict::Drop(reason),
+        Unserved::Pass => Verdict::PASS,
+        _ => Verdict::drop(reason),
     }
 }
 
@@ -58,14 +58,14 @@ fn echo<P: Packet, T: Tables>(
     reply_type: u8,
 ) -> Verdict {
     if VipEntry::unserved_of(arrival.vip) == Unserved::Pass {
-        return Verdict::Pass;
+        return Verdict::PASS;
     }
     if !answer::may_answer(packet, tables, arrival) || !tables.take_token(Budget::Echo) {
-        return Verdict::Drop(DropReason::EchoUnanswered);
+        return Verdict::drop(DropReason::EchoUnanswered);
     }
     match reply(packet, arrival, header, reply_type) {
-        Some(()) => Verdict::Echo,
-        None => Verdict::Drop(DropReason::Malformed),
+        Some(()) => Verdict::ECHO,
+        None => Verdict::drop(DropReason::Malformed),
     }
 }
 
@@ -130,8 +130,8 @@ fn error<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) ->
         select::Selected::Backend(id, hash) => {
             forward::to_backend(packet, tables, arrival, id, hash, false)
         }
-        select::Selected::Reset => Verdict::Drop(DropReason::DeadBackend),
-        select::Selected::Refused(reason) => Verdict::Drop(reason),
+        select::Selected::Reset => Verdict::drop(DropReason::DeadBackend),
+        select::Selected::Refused(reason) => Verdict::drop(reason),
     }
 }
 

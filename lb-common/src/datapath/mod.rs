@@ -20,11 +20,13 @@ mod icmp;
 mod parse;
 mod select;
 mod tunnel;
+mod verdict;
 
 pub use forward::Egress;
 use parse::{Ipv4, Ipv6, Transport, UpperLayer};
+pub use verdict::{Outcome, Verdict};
 
-use crate::abi::{Answer, Backend, Budget, PortBucket, Service, SlotWord, VipBucket};
+use crate::abi::{Backend, Budget, PortBucket, Service, SlotWord, VipBucket};
 use crate::hash::FlowWords;
 use crate::reason::DropReason;
 use crate::transition::FlowTable;
@@ -80,19 +82,6 @@ pub struct FlowContext<'a> {
     pub tag: u32,
 }
 
-/// What becomes of a packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    Forward(Egress),
-    /// To the kernel, untouched.
-    Pass,
-    Drop(DropReason),
-    /// Turned into an answer of our own, sent back where it came from.
-    Answer(Answer, DropReason),
-    /// Turned into its own reply.
-    Echo,
-}
-
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 const ETHERNET: usize = 14;
@@ -100,11 +89,11 @@ const ETHERNET: usize = 14;
 /// Decides about a packet and rewrites it accordingly.
 #[inline(always)]
 pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
-    let Some(ethertype) = packet.read::<2>(12) else { return Verdict::Pass };
+    let Some(ethertype) = packet.read::<2>(12) else { return Verdict::PASS };
     match ethertype {
         ETHERTYPE_IPV4 => ipv4(packet, tables),
         ETHERTYPE_IPV6 => ipv6(packet, tables),
-        _ => Verdict::Pass,
+        _ => Verdict::PASS,
     }
 }
 
@@ -133,13 +122,13 @@ pub struct Network {
 
 #[inline(always)]
 fn ipv4<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
-    let Some(header) = Ipv4::read(packet, ETHERNET) else { return Verdict::Pass };
-    let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::Pass };
+    let Some(header) = Ipv4::read(packet, ETHERNET) else { return Verdict::PASS };
+    let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::PASS };
     if !header.is_sound(packet.length() - ETHERNET) {
-        return Verdict::Drop(DropReason::Malformed);
+        return Verdict::drop(DropReason::Malformed);
     }
     if header.is_fragment() {
-        return Verdict::Drop(DropReason::Fragment);
+        return Verdict::drop(DropReason::Fragment);
     }
     let arrival =
         Arrival { network: header.network(), upper: ETHERNET + header.header_length(), vip };
@@ -148,14 +137,14 @@ fn ipv4<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
 
 #[inline(always)]
 fn ipv6<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
-    let Some(header) = Ipv6::read(packet, ETHERNET) else { return Verdict::Pass };
-    let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::Pass };
+    let Some(header) = Ipv6::read(packet, ETHERNET) else { return Verdict::PASS };
+    let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::PASS };
     if !header.is_sound(packet.length() - ETHERNET) {
-        return Verdict::Drop(DropReason::Malformed);
+        return Verdict::drop(DropReason::Malformed);
     }
     let (protocol, upper) = match header.upper_layer(packet, ETHERNET) {
         UpperLayer::At(protocol, offset) => (protocol, offset),
-        UpperLayer::Refused(reason) => return Verdict::Drop(reason),
+        UpperLayer::Refused(reason) => return Verdict::drop(reason),
     };
     let arrival = Arrival { network: header.network(protocol), upper, vip };
     upper_layer(packet, tables, &arrival)
@@ -170,7 +159,7 @@ fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arriv
         parse::ICMPV6 if arrival.network.v6 => return icmp::v6(packet, tables, arrival),
         _ => return answer::unserved_protocol(arrival),
     };
-    let Some(transport) = transport else { return Verdict::Drop(DropReason::Malformed) };
+    let Some(transport) = transport else { return Verdict::drop(DropReason::Malformed) };
     let Some(service) = classify::service(tables, arrival.vip, &transport) else {
         return answer::unserved_port(packet, tables, arrival, &transport);
     };
@@ -180,6 +169,6 @@ fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arriv
             forward::to_backend(packet, tables, arrival, id, hash, transport.is_new())
         }
         select::Selected::Reset => answer::reset_dead(packet, tables, arrival),
-        select::Selected::Refused(reason) => Verdict::Drop(reason),
+        select::Selected::Refused(reason) => Verdict::drop(reason),
     }
 }
