@@ -16,7 +16,7 @@ use crate::tables::{now, slot_word};
 const EEXIST: i32 = -17;
 
 pub struct KernelFlow<'a> {
-    words: FlowWords,
+    words: &'a FlowWords,
     key: FlowKey,
     context: &'a FlowContext<'a>,
     found: *mut FlowEntry,
@@ -24,8 +24,8 @@ pub struct KernelFlow<'a> {
 
 impl<'a> KernelFlow<'a> {
     #[inline(always)]
-    pub fn new(words: &FlowWords, context: &'a FlowContext<'a>) -> Self {
-        Self { words: *words, key: words.key(), context, found: ptr::null_mut() }
+    pub fn new(words: &'a FlowWords, context: &'a FlowContext<'a>) -> Self {
+        Self { words, key: words.key(), context, found: ptr::null_mut() }
     }
 }
 
@@ -132,7 +132,7 @@ impl FlowTable for KernelFlow<'_> {
             return None;
         }
         let table = &service.old_table;
-        let hash = FlowHash::of(&self.words, table.key);
+        let hash = FlowHash::of(self.words, table.key);
         slot_word(table.base.wrapping_add(hash.slot(table.count)))
     }
 }

@@ -18,14 +18,16 @@ impl Frame {
 
     #[inline(always)]
     fn start(&self) -> usize {
-        // SAFETY: the kernel passed a valid context.
-        unsafe { (*self.context).data as usize }
+        // SAFETY: the kernel passed a valid context. Volatile, so that every
+        // check has pointers of its own: the compiler would widen a kept one
+        // from 32 bits again, and the verifier takes that for arithmetic.
+        unsafe { (&raw const (*self.context).data).read_volatile() as usize }
     }
 
     #[inline(always)]
     fn end(&self) -> usize {
         // SAFETY: as above.
-        unsafe { (*self.context).data_end as usize }
+        unsafe { (&raw const (*self.context).data_end).read_volatile() as usize }
     }
 
     /// Address of `bytes` bytes at `offset`, if the frame has them.

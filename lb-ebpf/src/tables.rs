@@ -88,7 +88,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn flow<'a>(&'a self, words: &FlowWords, context: &'a FlowContext<'a>) -> KernelFlow<'a> {
+    fn flow<'a>(&'a self, words: &'a FlowWords, context: &'a FlowContext<'a>) -> KernelFlow<'a> {
         KernelFlow::new(words, context)
     }
 }

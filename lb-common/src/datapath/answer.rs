@@ -1,6 +1,9 @@
 //! Answers of our own: when one is due, and within which budget. `reset` and
 //! `unreachable` build them.
 
+pub use headers::swap_v6_addresses;
+
+mod headers;
 mod reset;
 mod unreachable;
 
@@ -44,10 +47,10 @@ fn refuse<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -
         return Verdict::drop(dropped);
     }
     if arrival.network.protocol == TCP {
-        let built = reset::build(packet, &arrival.network, arrival.upper);
+        let built = reset::build(packet, arrival);
         return answered(built, Answer::Reset, dropped);
     }
-    let built = unreachable::port(packet, &arrival.network);
+    let built = unreachable::port(packet, arrival);
     answered(built, Answer::Unreachable, dropped)
 }
 
@@ -58,7 +61,7 @@ pub fn reset_dead<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Ar
     if !may_answer(packet, tables, arrival) || !tables.take_token(Budget::Reset) {
         return Verdict::drop(dropped);
     }
-    answered(reset::build(packet, &arrival.network, arrival.upper), Answer::Reset, dropped)
+    answered(reset::build(packet, arrival), Answer::Reset, dropped)
 }
 
 /// Frag-needed or packet-too-big with the MTU that would fit. Never about an
@@ -76,7 +79,7 @@ pub fn too_big<P: Packet, T: Tables>(
     if about_icmp || !may_answer(packet, tables, arrival) || !tables.take_token(Budget::TooBig) {
         return Verdict::drop(dropped);
     }
-    let built = unreachable::too_big(packet, &arrival.network, mtu);
+    let built = unreachable::too_big(packet, arrival, mtu);
     answered(built, Answer::TooBig, dropped)
 }
 
@@ -109,6 +112,8 @@ pub fn may_answer<P: Packet, T: Tables>(packet: &P, tables: &T, arrival: &Arriva
 /// Sends the frame back: swaps its MAC addresses.
 #[inline(always)]
 pub fn turn_around<P: Packet>(packet: &mut P) -> Option<()> {
-    let [a, b, c, d, e, f, g, h, i, j, k, l] = packet.read::<12>(0)?;
-    packet.write(0, [g, h, i, j, k, l, a, b, c, d, e, f])
+    let destination = packet.read::<6>(0)?;
+    let source = packet.read::<6>(6)?;
+    packet.write(0, source)?;
+    packet.write(6, destination)
 }

@@ -29,7 +29,7 @@ pub use verdict::{Outcome, Verdict};
 use crate::abi::{Backend, Budget, PortBucket, Service, SlotWord, VipBucket};
 use crate::hash::FlowWords;
 use crate::reason::DropReason;
-use crate::transition::FlowTable;
+use crate::transition::{FlowTable, PacketKind};
 
 /// A frame, from its Ethernet header on.
 pub trait Packet {
@@ -68,7 +68,7 @@ pub trait Tables {
     fn take_token(&self, budget: Budget) -> bool;
     /// The clock, in ticks.
     fn now(&self) -> u64;
-    fn flow<'a>(&'a self, words: &FlowWords, context: &'a FlowContext<'a>) -> Self::Flow<'a>;
+    fn flow<'a>(&'a self, words: &'a FlowWords, context: &'a FlowContext<'a>) -> Self::Flow<'a>;
 }
 
 /// Where a flow lives: what its table needs beside the key.
@@ -90,10 +90,14 @@ const ETHERNET: usize = 14;
 #[inline(always)]
 pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     let Some(ethertype) = packet.read::<2>(12) else { return Verdict::PASS };
-    match ethertype {
+    let arrived = match ethertype {
         ETHERTYPE_IPV4 => ipv4(packet, tables),
         ETHERTYPE_IPV6 => ipv6(packet, tables),
-        _ => Verdict::PASS,
+        _ => return Verdict::PASS,
+    };
+    match arrived {
+        Ok(arrival) => upper_layer(packet, tables, &arrival),
+        Err(verdict) => verdict,
     }
 }
 
@@ -121,54 +125,83 @@ pub struct Network {
 }
 
 #[inline(always)]
-fn ipv4<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
-    let Some(header) = Ipv4::read(packet, ETHERNET) else { return Verdict::PASS };
-    let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::PASS };
+fn ipv4<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict> {
+    let Some(header) = Ipv4::read(packet, ETHERNET) else { return Err(Verdict::PASS) };
+    let Some(vip) = classify::vip(tables, header.destination()) else {
+        return Err(Verdict::PASS);
+    };
     if !header.is_sound(packet.length() - ETHERNET) {
-        return Verdict::drop(DropReason::Malformed);
+        return Err(Verdict::drop(DropReason::Malformed));
     }
     if header.is_fragment() {
-        return Verdict::drop(DropReason::Fragment);
+        return Err(Verdict::drop(DropReason::Fragment));
     }
-    let arrival =
-        Arrival { network: header.network(), upper: ETHERNET + header.header_length(), vip };
-    upper_layer(packet, tables, &arrival)
+    Ok(Arrival { network: header.network(), upper: ETHERNET + header.header_length(), vip })
 }
 
 #[inline(always)]
-fn ipv6<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
-    let Some(header) = Ipv6::read(packet, ETHERNET) else { return Verdict::PASS };
-    let Some(vip) = classify::vip(tables, header.destination()) else { return Verdict::PASS };
-    if !header.is_sound(packet.length() - ETHERNET) {
-        return Verdict::drop(DropReason::Malformed);
-    }
-    let (protocol, upper) = match header.upper_layer(packet, ETHERNET) {
-        UpperLayer::At(protocol, offset) => (protocol, offset),
-        UpperLayer::Refused(reason) => return Verdict::drop(reason),
+fn ipv6<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict> {
+    let Some(header) = Ipv6::read(packet, ETHERNET) else { return Err(Verdict::PASS) };
+    let Some(vip) = classify::vip(tables, header.destination()) else {
+        return Err(Verdict::PASS);
     };
-    let arrival = Arrival { network: header.network(protocol), upper, vip };
-    upper_layer(packet, tables, &arrival)
+    if !header.is_sound(packet.length() - ETHERNET) {
+        return Err(Verdict::drop(DropReason::Malformed));
+    }
+    match header.upper_layer(packet, ETHERNET) {
+        UpperLayer::At(protocol, upper) => {
+            Ok(Arrival { network: header.network(protocol), upper, vip })
+        }
+        UpperLayer::Refused(reason) => Err(Verdict::drop(reason)),
+    }
+}
+
+/// The flow that a packet belongs to or speaks of.
+#[derive(Clone, Copy)]
+struct Subject {
+    service: u16,
+    flow: FlowWords,
+    /// `None`: a message about the flow, which must not touch its entry.
+    kind: Option<PacketKind>,
 }
 
 #[inline(always)]
 fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
-    let transport = match arrival.network.protocol {
-        parse::TCP => Transport::read_tcp(packet, arrival.upper),
-        parse::UDP => Transport::read_udp(packet, arrival.upper),
-        parse::ICMP if !arrival.network.v6 => return icmp::v4(packet, tables, arrival),
-        parse::ICMPV6 if arrival.network.v6 => return icmp::v6(packet, tables, arrival),
+    let subject = match arrival.network.protocol {
+        parse::TCP | parse::UDP => flow_of(packet, tables, arrival),
+        parse::ICMP if !arrival.network.v6 => icmp::v4(packet, tables, arrival),
+        parse::ICMPV6 if arrival.network.v6 => icmp::v6(packet, tables, arrival),
         _ => return answer::unserved_protocol(arrival),
     };
-    let Some(transport) = transport else { return Verdict::drop(DropReason::Malformed) };
-    let Some(service) = classify::service(tables, arrival.vip, &transport) else {
-        return answer::unserved_port(packet, tables, arrival, &transport);
+    let subject = match subject {
+        Ok(subject) => subject,
+        Err(verdict) => return verdict,
     };
-    let flow = transport.flow(&arrival.network);
-    match select::for_packet(tables, service, &flow, transport.kind) {
+    match select::backend(tables, &subject) {
         select::Selected::Backend(id, hash) => {
-            forward::to_backend(packet, tables, arrival, id, hash, transport.is_new())
+            let is_new = matches!(subject.kind, Some(PacketKind::Syn));
+            forward::to_backend(packet, tables, arrival, id, hash, is_new)
         }
         select::Selected::Reset => answer::reset_dead(packet, tables, arrival),
         select::Selected::Refused(reason) => Verdict::drop(reason),
+    }
+}
+
+#[inline(always)]
+fn flow_of<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    arrival: &Arrival,
+) -> Result<Subject, Verdict> {
+    let Some(transport) = Transport::read(packet, arrival) else {
+        return Err(Verdict::drop(DropReason::Malformed));
+    };
+    match classify::service(tables, arrival.vip, &transport) {
+        Some(service) => Ok(Subject {
+            service,
+            flow: transport.flow(&arrival.network),
+            kind: Some(transport.kind),
+        }),
+        None => Err(answer::unserved_port(packet, tables, arrival, &transport)),
     }
 }

@@ -1,7 +1,7 @@
 //! Headers, read at fixed offsets into small values. Layouts: RFC 791 (IPv4),
 //! RFC 8200 (IPv6), RFC 9293 (TCP), RFC 768 (UDP).
 
-use super::{Network, Packet};
+use super::{Arrival, Network, Packet};
 use crate::hash::{FlowWords, split, v4_mapped};
 use crate::reason::DropReason;
 use crate::transition::PacketKind;
@@ -219,8 +219,18 @@ pub const RST: u8 = 0x04;
 pub const ACK: u8 = 0x10;
 
 impl Transport {
+    /// The header of a TCP or UDP packet.
     #[inline(always)]
-    pub fn read_tcp<P: Packet>(packet: &P, offset: usize) -> Option<Self> {
+    pub fn read<P: Packet>(packet: &P, arrival: &Arrival) -> Option<Self> {
+        if arrival.network.protocol == TCP {
+            Self::read_tcp(packet, arrival.upper)
+        } else {
+            Self::read_udp(packet, arrival.upper)
+        }
+    }
+
+    #[inline(always)]
+    fn read_tcp<P: Packet>(packet: &P, offset: usize) -> Option<Self> {
         let b = packet.read::<20>(offset)?;
         let flags = b[13];
         let kind = if flags & RST != 0 {
@@ -236,7 +246,7 @@ impl Transport {
     }
 
     #[inline(always)]
-    pub fn read_udp<P: Packet>(packet: &P, offset: usize) -> Option<Self> {
+    fn read_udp<P: Packet>(packet: &P, offset: usize) -> Option<Self> {
         let b = packet.read::<8>(offset)?;
         Some(Self { protocol: UDP, ports: [b[0], b[1], b[2], b[3]], kind: PacketKind::Udp })
     }
@@ -245,11 +255,6 @@ impl Transport {
     #[inline(always)]
     pub fn destination_port(&self) -> u16 {
         u16::from_be_bytes([self.ports[2], self.ports[3]])
-    }
-
-    #[inline(always)]
-    pub fn is_new(&self) -> bool {
-        matches!(self.kind, PacketKind::Syn)
     }
 
     #[inline(always)]

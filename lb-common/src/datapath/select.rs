@@ -2,7 +2,7 @@
 //! owner; only slots in transition ask the flow table.
 
 use super::parse::UDP;
-use super::{FlowContext, Tables};
+use super::{FlowContext, Subject, Tables};
 use crate::abi::{Service, backend_flags, service_flags};
 use crate::hash::{FlowHash, FlowWords};
 use crate::reason::DropReason;
@@ -15,31 +15,10 @@ pub enum Selected {
     Refused(DropReason),
 }
 
-/// For a packet of the flow itself.
 #[inline(always)]
-pub fn for_packet<T: Tables>(
-    tables: &T,
-    service_id: u16,
-    flow: &FlowWords,
-    kind: PacketKind,
-) -> Selected {
-    select(tables, service_id, flow, Some(kind))
-}
-
-/// For a message about the flow (an ICMP error): looks up, never writes.
-#[inline(always)]
-pub fn for_message<T: Tables>(tables: &T, service_id: u16, flow: &FlowWords) -> Selected {
-    select(tables, service_id, flow, None)
-}
-
-#[inline(always)]
-fn select<T: Tables>(
-    tables: &T,
-    service_id: u16,
-    flow: &FlowWords,
-    kind: Option<PacketKind>,
-) -> Selected {
-    let Some(service) = tables.service(service_id) else {
+pub fn backend<T: Tables>(tables: &T, subject: &Subject) -> Selected {
+    let Subject { service: service_id, flow, kind } = subject;
+    let Some(service) = tables.service(*service_id) else {
         return Selected::Refused(DropReason::NoBackend);
     };
     if service.flags & service_flags::USED == 0 {
@@ -49,10 +28,10 @@ fn select<T: Tables>(
     let slot = service.table.base.wrapping_add(hash.slot(service.table.count));
     let Some(word) = tables.slot(slot) else { return Selected::Refused(DropReason::NoBackend) };
     if !word.look_up() {
-        return at_rest(tables, service, word.current(), kind, hash);
+        return at_rest(tables, service, word.current(), *kind, hash);
     }
     let context = FlowContext { service, slot, word, tag: hash.tag() };
-    selected(in_transition(tables, kind, flow, &context), hash)
+    selected(in_transition(tables, *kind, flow, &context), hash)
 }
 
 /// Asks the flow table. Apart from the way at rest, which it would slow down

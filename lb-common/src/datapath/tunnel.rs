@@ -54,8 +54,9 @@ impl Inner {
     }
 }
 
-/// Puts the outer header for `backend` in front.
-#[inline(always)]
+/// Puts the outer header for `backend` in front. Not inlined: its frame of
+/// stack is not the main path's.
+#[inline(never)]
 pub fn encapsulate<P: Packet>(
     packet: &mut P,
     backend: &Backend,
@@ -65,7 +66,7 @@ pub fn encapsulate<P: Packet>(
     let inner = Inner::read(packet, network)?;
     if backend.flags & backend_flags::OUTER_V6 != 0 {
         packet.grow_front(IPV6_HEADER)?;
-        packet.write(ETHERNET, outer_v6(backend, &inner, hash))?;
+        write_outer_v6(packet, backend, &inner, hash)?;
         packet.write(12, ETHERTYPE_IPV6)?;
     } else {
         packet.grow_front(IPV4_HEADER)?;
@@ -125,27 +126,23 @@ fn outer_v4(backend: &Backend, inner: &Inner, hash: FlowHash) -> [u8; IPV4_HEADE
 }
 
 #[inline(always)]
-fn outer_v6(backend: &Backend, inner: &Inner, hash: FlowHash) -> [u8; IPV6_HEADER] {
+fn write_outer_v6<P: Packet>(
+    packet: &mut P,
+    backend: &Backend,
+    inner: &Inner,
+    hash: FlowHash,
+) -> Option<()> {
     let first = 6 << 28 | (inner.tos as u32) << 20 | hash.tag() & 0xf_ffff;
-    let first = first.to_be_bytes();
-    let length = inner.length.to_be_bytes();
+    let [f0, f1, f2, f3] = first.to_be_bytes();
+    let [l0, l1] = inner.length.to_be_bytes();
+    packet.write(ETHERNET, [f0, f1, f2, f3, l0, l1, inner.protocol, backend.outer_ttl])?;
+    packet.write(ETHERNET + 8, backend.outer_source)?;
+    packet.write(ETHERNET + 24, backend.outer_destination)?;
+    if backend.entropy_mask == 0 {
+        return Some(());
+    }
     let s = &backend.outer_source;
     let entropy = hash.tag() & backend.entropy_mask;
-    let tail = (u32::from_be_bytes([s[12], s[13], s[14], s[15]]) | entropy).to_be_bytes();
-    let mut header = [0; IPV6_HEADER];
-    header[0] = first[0];
-    header[1] = first[1];
-    header[2] = first[2];
-    header[3] = first[3];
-    header[4] = length[0];
-    header[5] = length[1];
-    header[6] = inner.protocol;
-    header[7] = backend.outer_ttl;
-    let mut i = 0;
-    while i < 16 {
-        header[8 + i] = if i < 12 { s[i] } else { tail[i - 12] };
-        header[24 + i] = backend.outer_destination[i];
-        i += 1;
-    }
-    header
+    let tail = u32::from_be_bytes([s[12], s[13], s[14], s[15]]) | entropy;
+    packet.write(ETHERNET + 20, tail.to_be_bytes())
 }

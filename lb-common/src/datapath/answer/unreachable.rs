@@ -2,117 +2,92 @@
 //! 792, RFC 4443), with the MTU of RFC 1191 where fragmentation was needed,
 //! and packet too big (RFC 4443).
 //!
-//! At most [`QUOTE`] bytes of the packet are quoted: the headers and more, so
-//! that the checksum stays cheap.
+//! At most [`QUOTE`] bytes of the packet are quoted: its headers and more, but
+//! few enough for a checksum over a bounded loop.
 
 use super::super::parse::{ICMP, ICMPV6};
-use super::super::{ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Network, Packet};
-use crate::checksum::{address_words, fold, words};
+use super::super::{Arrival, ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packet};
+use super::headers;
+use crate::checksum::Sum;
 
-/// Bytes quoted at most; a multiple of four.
+/// Bytes quoted at most; a multiple of eight.
 const QUOTE: usize = 128;
 const ICMP_HEADER: usize = 8;
-const TTL: u8 = 64;
 
 #[inline(always)]
-pub fn port<P: Packet>(packet: &mut P, network: &Network) -> Option<()> {
-    let start = if network.v6 { [1, 4, 0, 0] } else { [3, 3, 0, 0] };
-    build(packet, network, start, [0; 4])
+pub fn port<P: Packet>(packet: &mut P, arrival: &Arrival) -> Option<()> {
+    let kind = if arrival.network.v6 { [1, 4] } else { [3, 3] };
+    build(packet, arrival, kind, 0)
 }
 
 #[inline(always)]
-pub fn too_big<P: Packet>(packet: &mut P, network: &Network, mtu: u16) -> Option<()> {
-    let start = if network.v6 { [2, 0, 0, 0] } else { [3, 4, 0, 0] };
-    let [high, low] = mtu.to_be_bytes();
-    build(packet, network, start, [0, 0, high, low])
+pub fn too_big<P: Packet>(packet: &mut P, arrival: &Arrival, mtu: u16) -> Option<()> {
+    let kind = if arrival.network.v6 { [2, 0] } else { [3, 4] };
+    build(packet, arrival, kind, mtu)
 }
 
-/// `start`: type, code and a checksum of zero; `rest`: the four bytes after.
-#[inline(always)]
-fn build<P: Packet>(
-    packet: &mut P,
-    network: &Network,
-    start: [u8; 4],
-    rest: [u8; 4],
-) -> Option<()> {
-    let quote = if network.length < QUOTE { network.length & !3 } else { QUOTE };
-    let [a, b, c, d, e, f, g, h, i, j, k, l] = packet.read::<12>(0)?;
-    let header = if network.v6 { 40 } else { 20 };
+/// `kind`: type and code. Not inlined, so that its frame of stack is not the
+/// main path's.
+#[inline(never)]
+fn build<P: Packet>(packet: &mut P, arrival: &Arrival, kind: [u8; 2], mtu: u16) -> Option<()> {
+    let v6 = arrival.network.v6;
+    let length = arrival.network.length;
+    let quote = if length < QUOTE { length & !7 } else { QUOTE };
+    let header = headers::length(v6);
     let icmp = ETHERNET + header;
-    if network.v6 {
-        let addresses = packet.read::<32>(ETHERNET + 8)?;
-        packet.grow_front(40 + ICMP_HEADER)?;
-        packet.set_length(icmp + ICMP_HEADER + quote)?;
-        ipv6(packet, addresses, (ICMP_HEADER + quote) as u16)?;
-    } else {
-        let addresses = packet.read::<8>(ETHERNET + 12)?;
-        packet.grow_front(20 + ICMP_HEADER)?;
-        packet.set_length(icmp + ICMP_HEADER + quote)?;
-        ipv4(packet, addresses, (20 + ICMP_HEADER + quote) as u16)?;
-    }
-    let pseudo = if network.v6 {
-        let addresses = packet.read::<32>(ETHERNET + 8)?;
-        let [source, destination] = halves(addresses);
-        address_words(source)
-            + address_words(destination)
-            + (ICMP_HEADER + quote) as u32
-            + ICMPV6 as u32
-    } else {
-        0
-    };
-    let quoted = sum_of(packet, icmp + ICMP_HEADER, quote)?;
-    let sum = (!fold(fold(quoted) as u32 + pseudo + words(start) + words(rest))).to_be_bytes();
-    packet.write(icmp, [start[0], start[1], sum[0], sum[1], rest[0], rest[1], rest[2], rest[3]])?;
-    let [t0, t1] = if network.v6 { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
-    packet.write(0, [g, h, i, j, k, l, a, b, c, d, e, f, t0, t1])
+    make_room(packet, v6)?;
+    packet.set_length(icmp + ICMP_HEADER + quote)?;
+    let payload = (ICMP_HEADER + quote) as u16;
+    let protocol = if v6 { ICMPV6 } else { ICMP };
+    let addresses = headers::turn_around(packet, v6, protocol, payload)?;
+    let pseudo = if v6 { addresses.number(payload).number(protocol as u16) } else { Sum::ZERO };
+    let [high, low] = mtu.to_be_bytes();
+    let rest = [0, 0, high, low];
+    let quoted = sum_of(packet, pseudo, icmp + ICMP_HEADER, quote)?;
+    let sum = quoted.bytes([kind[0], kind[1], 0, 0]).bytes(rest).checksum();
+    packet.write(icmp, [kind[0], kind[1], sum[0], sum[1]])?;
+    packet.write(icmp + 4, rest)
 }
 
-/// Sum over `length` bytes (a multiple of four, at most [`QUOTE`]).
+/// Moves the start of the frame so that the packet becomes the quote, and puts
+/// a copy of its Ethernet header and addresses where the answer's will be.
 #[inline(always)]
-fn sum_of<P: Packet>(packet: &P, offset: usize, length: usize) -> Option<u32> {
-    let mut sum = 0;
+fn make_room<P: Packet>(packet: &mut P, v6: bool) -> Option<()> {
+    let room = headers::length(v6) + ICMP_HEADER;
+    packet.grow_front(room)?;
+    let link = [packet.read::<4>(room)?, packet.read::<4>(room + 4)?, packet.read::<4>(room + 8)?];
+    packet.write(0, link[0])?;
+    packet.write(4, link[1])?;
+    packet.write(8, link[2])?;
+    if v6 {
+        packet.write(12, ETHERTYPE_IPV6)?;
+        let at = ETHERNET + 8;
+        copy_16(packet, room + at, at)?;
+        copy_16(packet, room + at + 16, at + 16)
+    } else {
+        packet.write(12, ETHERTYPE_IPV4)?;
+        let addresses = packet.read::<8>(room + ETHERNET + 12)?;
+        packet.write(ETHERNET + 12, addresses)
+    }
+}
+
+#[inline(always)]
+fn copy_16<P: Packet>(packet: &mut P, from: usize, to: usize) -> Option<()> {
+    let halves = [packet.read::<8>(from)?, packet.read::<8>(from + 8)?];
+    packet.write(to, halves[0])?;
+    packet.write(to + 8, halves[1])
+}
+
+/// Adds `length` bytes (a multiple of eight, at most [`QUOTE`]) to `sum`.
+#[inline(always)]
+fn sum_of<P: Packet>(packet: &P, mut sum: Sum, offset: usize, length: usize) -> Option<Sum> {
     let mut i = 0;
     while i < QUOTE {
         if i >= length {
             break;
         }
-        sum += words(packet.read::<4>(offset + i)?);
-        i += 4;
+        sum = sum.long(packet.read::<8>(offset + i)?);
+        i += 8;
     }
     Some(sum)
-}
-
-#[inline(always)]
-fn ipv4<P: Packet>(
-    packet: &mut P,
-    [s0, s1, s2, s3, d0, d1, d2, d3]: [u8; 8],
-    total: u16,
-) -> Option<()> {
-    let addresses = words([s0, s1, s2, s3]) + words([d0, d1, d2, d3]);
-    let sum = 0x4500 + total as u32 + 0x4000 + words([TTL, ICMP, 0, 0]) + addresses;
-    let sum = (!fold(sum)).to_be_bytes();
-    let total = total.to_be_bytes();
-    packet.write(ETHERNET, [0x45, 0, total[0], total[1], 0, 0, 0x40, 0])?;
-    packet.write(ETHERNET + 8, [TTL, ICMP, sum[0], sum[1], d0, d1, d2, d3, s0, s1, s2, s3])
-}
-
-#[inline(always)]
-fn ipv6<P: Packet>(packet: &mut P, addresses: [u8; 32], payload: u16) -> Option<()> {
-    let [source, destination] = halves(addresses);
-    let [high, low] = payload.to_be_bytes();
-    packet.write(ETHERNET, [0x60, 0, 0, 0, high, low, ICMPV6, TTL])?;
-    packet.write(ETHERNET + 8, destination)?;
-    packet.write(ETHERNET + 24, source)
-}
-
-#[inline(always)]
-fn halves(addresses: [u8; 32]) -> [[u8; 16]; 2] {
-    let mut halves = [[0; 16]; 2];
-    let mut i = 0;
-    while i < 16 {
-        halves[0][i] = addresses[i];
-        halves[1][i] = addresses[16 + i];
-        i += 1;
-    }
-    halves
 }
