@@ -11,7 +11,7 @@
 //! A layer that fails does not keep the next ones from running.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -29,7 +29,7 @@ pub struct Args {
     fast: bool,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     todo::require_root(
         "test",
         "programs are loaded into the kernel and hosts made of network namespaces \
@@ -58,7 +58,9 @@ pub fn run(args: &Args) -> Result<()> {
         layer("Packet tables on another kernel", || other_kernel(&tables, &env))?
     };
     summary.add("other kernel", other);
-    summary.finish()
+    summary.print();
+    // No further word: the last line is the totals.
+    Ok(if summary.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What tests have to know of the build.
