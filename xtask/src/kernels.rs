@@ -6,9 +6,10 @@
 //! QEMU emulates in software: that takes half a minute to boot, but works everywhere,
 //! in virtual machines and containers too.
 
-use std::fs;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
@@ -56,18 +57,21 @@ impl Machine {
         })
     }
 
-    /// Runs a test binary inside, by its path here.
-    pub fn run_tests(&self, binary: &Binary, env: &[(String, String)]) -> Result<Outcome> {
-        // bpffs is for pins; tests under emulation are slow: fewer random cases.
+    /// Runs test binaries inside, one after the other, by their paths here.
+    pub fn run_tests(&self, binaries: &[Binary], env: &[(String, String)]) -> Result<Outcome> {
+        // bpffs is for pins; emulation is slow, so fewer random cases.
         let mut script = String::from("mount -t bpf bpf /sys/fs/bpf; export PROPTEST_CASES=16");
         for (name, value) in env {
             script += &format!(" {name}={}", sh::quote(value));
         }
-        let (package, path) =
-            (binary.package.display().to_string(), binary.path.display().to_string());
-        script += &format!("; uname -r; cd {} && {}", sh::quote(&package), sh::quote(&path));
-        let version = self.version();
-        suite::judge(&format!("{} on {version}", binary.name), &mut self.command(&script))
+        script += "; failed=0";
+        for binary in binaries {
+            let package = binary.package.display().to_string();
+            let path = binary.path.display().to_string();
+            script += &format!("; cd {} && {} || failed=1", sh::quote(&package), sh::quote(&path));
+        }
+        script += "; exit $failed";
+        suite::judge(&format!("on {}", self.version()), &mut self.command(&script))
     }
 
     fn version(&self) -> String {
@@ -83,9 +87,17 @@ impl Machine {
             .arg(&self.vng)
             .args(["--disable-kvm", "--user", "root", "--cpus", "2", "--memory", "2G", "--run"])
             .arg(&self.kernel)
-            .args(["--", script]);
+            .args(["--", script])
+            .env("PATH", path_with(&self.vng));
         command
     }
+}
+
+/// `PATH` with the directory of vng in front: it calls its companions by name.
+fn path_with(vng: &Path) -> OsString {
+    let own = vng.parent().map(Path::to_path_buf);
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::join_paths(own.into_iter().chain(env::split_paths(&path))).unwrap_or(path)
 }
 
 fn vng() -> Option<PathBuf> {

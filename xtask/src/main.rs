@@ -41,18 +41,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let success = |()| ExitCode::SUCCESS;
     let result = match Cli::parse().command {
-        Command::Setup(args) => setup::run(&args),
-        Command::Build(args) => build::run(&args),
-        Command::Check(args) => check::run(&args),
+        Command::Setup(args) => setup::run(&args).map(success),
+        Command::Build(args) => build::run(&args).map(success),
+        Command::Check(args) => check::run(&args).map(success),
         Command::Test(args) => test::run(&args),
-        Command::Install(args) => install::run(&args),
+        Command::Install(args) => install::run(&args).map(success),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("\nerror: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("\nerror: {error:#}");
+        ExitCode::FAILURE
+    })
 }

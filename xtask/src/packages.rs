@@ -138,7 +138,7 @@ pub fn ensure(what: &str, set: &[Package], todo: &mut Todo) -> Result<bool> {
 
 fn install(what: &str, names: &[&str]) -> Result<()> {
     // A repository that cannot be reached may not matter: the install will tell.
-    let update = sh::capture("apt-get update", apt_get().arg("update"))?;
+    let update = sh::attempt("apt-get update", apt_get().arg("update"))?;
     let no_service = NoServiceStart::hold()?;
     let new_nginx = sh::which("nginx").is_none();
     let label = format!("{what}: installing {}", names.join(" "));

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 
 /// How often a long step is heard of where the output is not a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How often the line of a long step changes on a terminal.
+const REWRITE: Duration = Duration::from_millis(200);
 
 /// What a captured program wrote (standard output and error as they came) and did.
 pub struct Captured {
@@ -41,10 +43,10 @@ pub fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(out.stdout).with_context(|| format!("`{}` wrote no text", describe(command)))
 }
 
-/// Runs one long step: a line that it started, progress, a line that it is done.
-/// On failure everything it wrote is shown.
+/// Runs one long step: progress, then a line that it is done. On failure everything
+/// it wrote is shown.
 pub fn step(what: &str, command: &mut Command) -> Result<()> {
-    let result = capture(what, command)?;
+    let result = attempt(what, command)?;
     if !result.ok {
         eprint!("{}", result.text);
         bail!("{what} failed; the command was `{}`", describe(command));
@@ -52,7 +54,15 @@ pub fn step(what: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program and keeps what it writes, showing `what` and progress meanwhile.
+/// Runs a step that may fail, and says whether it did.
+pub fn attempt(what: &str, command: &mut Command) -> Result<Captured> {
+    let result = capture(what, command)?;
+    let verdict = if result.ok { "done" } else { "FAILED" };
+    say(&format!("{what}: {verdict} ({})", seconds(result.elapsed)));
+    Ok(result)
+}
+
+/// Runs a program and keeps what it writes, showing progress while it takes long.
 pub fn capture(what: &str, command: &mut Command) -> Result<Captured> {
     let start = Instant::now();
     let (mut reader, writer) = io::pipe().context("cannot make a pipe")?;
@@ -85,40 +95,34 @@ pub fn capture(what: &str, command: &mut Command) -> Result<Captured> {
     }
     let status =
         child.wait().with_context(|| format!("cannot wait for `{}`", describe(command)))?;
-    let captured =
-        Captured { text: plain_text(&bytes), ok: status.success(), elapsed: start.elapsed() };
-    progress.end(&captured);
-    Ok(captured)
+    progress.clear();
+    Ok(Captured { text: plain_text(&bytes), ok: status.success(), elapsed: start.elapsed() })
 }
 
-/// The line that shows a step while it runs: rewritten each second on a terminal,
-/// repeated now and then elsewhere.
+/// The line that shows a step while it runs: rewritten in place on a terminal, said
+/// once it takes long and repeated now and then elsewhere.
 struct Progress<'a> {
     what: &'a str,
     start: Instant,
-    last_shown: Instant,
+    next: Instant,
     terminal: bool,
 }
 
 impl<'a> Progress<'a> {
     fn new(what: &'a str, start: Instant) -> Self {
         let terminal = io::stdout().is_terminal();
-        if !terminal {
-            println!("    {what} …");
-        }
-        Self { what, start, last_shown: start, terminal }
+        let first = if terminal { Duration::ZERO } else { Duration::from_secs(3) };
+        Self { what, start, next: start + first, terminal }
     }
 
     fn show(&mut self, bytes: &[u8]) {
-        let pause = if self.terminal { Duration::from_millis(200) } else { HEARTBEAT };
-        if self.last_shown.elapsed() < pause {
+        if Instant::now() < self.next {
             return;
         }
-        self.last_shown = Instant::now();
+        self.next = Instant::now() + if self.terminal { REWRITE } else { HEARTBEAT };
         let seconds = self.start.elapsed().as_secs();
-        let tail = &bytes[bytes.len().saturating_sub(400)..];
-        let text = plain_text(tail);
-        let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+        let tail = plain_text(&bytes[bytes.len().saturating_sub(400)..]);
+        let last = tail.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim();
         let last: String = last.chars().take(60).collect();
         if self.terminal {
             print!("\r\x1b[K    {} … {seconds} s  \x1b[2m{last}\x1b[0m", self.what);
@@ -128,10 +132,10 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn end(&self, captured: &Captured) {
-        let clear = if self.terminal { "\r\x1b[K" } else { "" };
-        let verdict = if captured.ok { "done" } else { "FAILED" };
-        println!("{clear}    {}: {verdict} ({})", self.what, seconds(captured.elapsed));
+    fn clear(&self) {
+        if self.terminal {
+            print!("\r\x1b[K");
+        }
     }
 }
 
@@ -162,10 +166,16 @@ fn plain_text(bytes: &[u8]) -> String {
     plain
 }
 
-/// Skips the rest of an escape sequence: `[ … letter`, or one character.
+/// Skips the rest of an escape sequence: `[ … letter`, `( letter`, or one character.
 fn skip_escape(chars: &mut std::str::Chars<'_>) {
-    if chars.next() == Some('[') {
-        chars.find(|c| ('@'..='~').contains(c));
+    match chars.next() {
+        Some('[') => {
+            chars.find(|c| ('@'..='~').contains(c));
+        }
+        Some('(' | ')') => {
+            chars.next();
+        }
+        _ => {}
     }
 }
 
@@ -204,7 +214,7 @@ mod tests {
 
     #[test]
     fn terminal_sequences_leave_no_trace() {
-        assert_eq!(plain_text(b"\x1b[1mbold\x1b[0m\r\nnext\x1bc\rlast"), "bold\nnext\nlast");
+        assert_eq!(plain_text(b"\x1b[1mbold\x1b(B\x1b[0m\r\nnext\x1bc\rlast"), "bold\nnext\nlast");
     }
 
     #[test]

@@ -33,6 +33,21 @@ impl Outcome {
         Self { skipped: vec![what.to_owned()], ..Self::default() }
     }
 
+    /// Whether nothing was tested.
+    pub fn is_empty(&self) -> bool {
+        self.passed == 0 && self.failed.is_empty() && self.skipped.is_empty()
+    }
+
+    fn in_short(&self) -> String {
+        let mut text = format!("{} passed", self.passed);
+        for (count, what) in [(self.failed.len(), "FAILED"), (self.skipped.len(), "skipped")] {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+        text
+    }
+
     pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed.extend(other.failed);
@@ -76,27 +91,21 @@ pub fn run(binary: &Binary, args: &[&str], env: &[(String, String)]) -> Result<O
     judge(&binary.name, &mut command)
 }
 
-/// Runs whatever writes like a test binary, and shows its output if a test failed.
+/// Runs whatever writes like test binaries, says how it went, and shows all of its
+/// output if a test failed.
 pub fn judge(name: &str, command: &mut Command) -> Result<Outcome> {
     let captured = sh::capture(name, command).with_context(|| format!("cannot run {name}"))?;
     let mut outcome = count(&captured.text);
-    outcome.elapsed = captured.elapsed;
     if !captured.ok && outcome.failed.is_empty() {
-        outcome.failed.push(format!("{name} ended early (`{}`)", sh::describe(command)));
+        outcome.failed.push(format!("{name} ended early"));
     }
-    if outcome.failed.is_empty() {
-        sh::say(&format!("  {} passed{}", outcome.passed, skipped_note(&outcome)));
-    } else {
-        eprintln!("{}", captured.text);
+    if !outcome.failed.is_empty() {
+        eprintln!("{}\nthe command was `{}`", captured.text, sh::describe(command));
+    }
+    if !outcome.is_empty() {
+        sh::say(&format!("{name}: {} ({})", outcome.in_short(), sh::seconds(captured.elapsed)));
     }
     Ok(outcome)
-}
-
-fn skipped_note(outcome: &Outcome) -> String {
-    match outcome.skipped.len() {
-        0 => String::new(),
-        n => format!(", {n} skipped"),
-    }
 }
 
 /// Reads the test harness's lines.

@@ -11,10 +11,10 @@
 //! A layer that fails does not keep the next ones from running.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::setup::{self, Part};
 use crate::suite::{self, Binary, Outcome};
@@ -29,7 +29,7 @@ pub struct Args {
     fast: bool,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     todo::require_root(
         "test",
         "programs are loaded into the kernel and hosts made of network namespaces \
@@ -58,7 +58,9 @@ pub fn run(args: &Args) -> Result<()> {
         layer("Packet tables on another kernel", || other_kernel(&tables, &env))?
     };
     summary.add("other kernel", other);
-    summary.finish()
+    summary.print();
+    // No further word: the last line is the totals.
+    Ok(if summary.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What tests have to know of the build.
@@ -82,7 +84,7 @@ fn layer(heading: &str, tests: impl FnOnce() -> Result<Outcome>) -> Result<Outco
         eprintln!("error: {error:#}");
         Outcome { failed: vec![format!("did not run: {error}")], ..Outcome::default() }
     });
-    if outcome.passed == 0 && outcome.failed.is_empty() && outcome.skipped.is_empty() {
+    if outcome.is_empty() {
         outcome.failed.push("there was no test to run".to_owned());
     }
     outcome.elapsed = start.elapsed();
@@ -113,10 +115,5 @@ fn run_all(binaries: &[Binary], args: &[&str], env: &[(String, String)]) -> Resu
 }
 
 fn other_kernel(tables: &[Binary], env: &[(String, String)]) -> Result<Outcome> {
-    let machine = kernels::Machine::find().context("there is no other kernel to run on")?;
-    let mut all = Outcome::default();
-    for binary in tables {
-        all.add(machine.run_tests(binary, env)?);
-    }
-    Ok(all)
+    kernels::Machine::find()?.run_tests(tables, env)
 }

@@ -139,7 +139,7 @@ fn add_source() -> Option<Toolchain> {
         let what = format!("adding rust-src to {}", candidate.name);
         let mut add = Command::new("rustup");
         add.args(["component", "add", "rust-src", "--toolchain", &toolchain]);
-        let added = sh::capture(&what, &mut add).ok()?;
+        let added = sh::attempt(&what, &mut add).ok()?;
         if !added.ok {
             let reason = added.text.lines().rfind(|line| !line.trim().is_empty());
             sh::say(&format!("  that is no loss yet: {}", reason.unwrap_or_default().trim()));
