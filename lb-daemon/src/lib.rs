@@ -1,4 +1,5 @@
 //! The daemon: loads the XDP program, watches the backends and keeps the maps right.
 
+pub mod api;
 pub mod config;
 pub mod loader;
