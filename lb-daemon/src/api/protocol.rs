@@ -96,7 +96,8 @@ pub struct Response {
 pub enum Reply {
     Stats(Box<Stats>),
     Reload(Reloaded),
-    Version(DaemonVersion),
+    /// To `version`, whose name the protocol's own version has taken.
+    Daemon(DaemonVersion),
     Error(Error),
 }
 

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use lb_common::{abi::Answer, reason::DropReason};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::health::State;
+
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stats {
@@ -240,6 +242,17 @@ impl BackendState {
             Self::Up => "up",
             Self::Failing => "failing",
             Self::Dead => "dead",
+        }
+    }
+}
+
+impl From<State> for BackendState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Unknown => Self::Unknown,
+            State::Up => Self::Up,
+            State::Failing => Self::Failing,
+            State::Dead => Self::Dead,
         }
     }
 }
