@@ -26,6 +26,13 @@ pub enum Error {
     Refused(#[from] Refusal),
 }
 
+impl Error {
+    /// The daemon answered another question.
+    pub fn unexpected(reply: &Reply) -> Self {
+        Self::NotUnderstood(format!("unexpected {}", reply.name()))
+    }
+}
+
 /// Asks the daemon behind `socket`, and waits for its answer for so long.
 pub fn ask(socket: &Path, command: Command, patience: Duration) -> Result<Reply, Error> {
     let line = exchange(socket, command, patience).map_err(|source| {

@@ -101,6 +101,17 @@ pub enum Reply {
     Error(Error),
 }
 
+impl Reply {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Stats(_) => "stats",
+            Self::Reload(_) => "reload",
+            Self::Daemon(_) => "daemon",
+            Self::Error(_) => "error",
+        }
+    }
+}
+
 impl From<Reply> for Response {
     fn from(reply: Reply) -> Self {
         Self { version: VERSION, reply }
