@@ -13,6 +13,9 @@ mod runtime_dir;
 mod server;
 pub mod types;
 
+#[cfg(test)]
+mod documentation;
+
 pub use instance::Instance;
 pub use lock::{InstanceLock, LockError};
 pub use runtime_dir::RuntimeDir;

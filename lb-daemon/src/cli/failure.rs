@@ -134,6 +134,19 @@ mod tests {
     }
 
     #[test]
+    fn every_exit_code_is_documented() {
+        let page = include_str!("../../../docs/stats.md");
+        let table = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+        let documented: Vec<_> = table.filter_map(|(code, _)| code.parse::<u8>().ok()).collect();
+        assert_eq!(documented, [0, 1, 2, 3, 4]);
+        assert_eq!(
+            [Code::Failed, Code::Wrong, Code::NotRunning, Code::NotPermitted]
+                .map(|code| code as u8),
+            [1, 2, 3, 4]
+        );
+    }
+
+    #[test]
     fn a_bad_file_at_start_is_told_from_other_failures() {
         let problems = crate::config::parse("x.yaml", "services: 3").unwrap_err();
         let expected = problems.to_string();
