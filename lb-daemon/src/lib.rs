@@ -1,4 +1,7 @@
 //! The daemon: loads the XDP program, watches the backends and keeps the maps right.
 
+pub mod api;
+pub mod cli;
 pub mod config;
+pub mod health;
 pub mod loader;
