@@ -33,6 +33,45 @@ pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
     !fold((!checksum) as u32 + (!old) as u32 + new as u32)
 }
 
+/// A sum in native order, over whatever words come handy: ones' complement
+/// sums do not depend on byte order (RFC 1071, section 2).
+#[derive(Clone, Copy, Default)]
+pub struct Sum(u64);
+
+impl Sum {
+    pub const ZERO: Self = Self(0);
+
+    /// Adds four bytes as they stand in the packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bytes(self, bytes: [u8; 4]) -> Self {
+        Self(self.0 + u32::from_ne_bytes(bytes) as u64)
+    }
+
+    /// Adds eight bytes as they stand in the packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn long(self, bytes: [u8; 8]) -> Self {
+        let word = u64::from_ne_bytes(bytes);
+        Self(self.0 + (word >> 32) + (word & 0xffff_ffff))
+    }
+
+    /// Adds a number of 16 bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn number(self, number: u16) -> Self {
+        Self(self.0 + number.to_be() as u64)
+    }
+
+    /// The checksum, as it goes into the packet.
+    #[inline(always)]
+    pub const fn checksum(self) -> [u8; 2] {
+        let sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
+        let sum = (sum >> 32) + (sum & 0xffff_ffff);
+        (!fold((sum >> 16) as u32 + (sum & 0xffff) as u32)).to_ne_bytes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -66,6 +105,18 @@ mod tests {
             let old = data[index];
             data[index] = new;
             prop_assert_eq!(update(before, old, new), full(&data));
+        }
+
+        #[test]
+        fn a_native_sum_equals_a_full_sum(data in proptest::collection::vec(any::<[u8; 8]>(), 0..40), number: u16) {
+            let mut sum = Sum::ZERO.number(number);
+            let mut words = vec![number];
+            for (i, long) in data.iter().enumerate() {
+                words.extend(long.chunks(2).map(|c| u16::from_be_bytes([c[0], c[1]])));
+                let [a, b, c, d, e, f, g, h] = *long;
+                sum = if i % 2 == 0 { sum.long(*long) } else { sum.bytes([a, b, c, d]).bytes([e, f, g, h]) };
+            }
+            prop_assert_eq!(sum.checksum(), full(&words).to_be_bytes());
         }
 
         #[test]

@@ -100,7 +100,7 @@ impl FlowHash {
     /// The slot in a table of `count`: multiply and shift, no division.
     #[inline(always)]
     pub const fn slot(self, count: u32) -> u32 {
-        ((self.0 >> 32) * count as u64 >> 32) as u32
+        (((self.0 >> 32) * count as u64) >> 32) as u32
     }
 
     /// Tag of the flow's table entry, and entropy for an outer header: bits

@@ -13,6 +13,9 @@
 pub mod abi;
 pub mod budget;
 pub mod checksum;
+pub mod datapath;
 pub mod hash;
 pub mod lookup;
+pub mod maglev;
 pub mod reason;
+pub mod transition;

@@ -31,13 +31,16 @@ pub enum DropReason {
     RedirectFailed = 11,
     /// More extension headers than the walk follows.
     TooManyHeaders = 12,
+    /// An echo request beyond the budget for replies, or from nobody who could
+    /// be answered.
+    EchoUnanswered = 13,
 }
 
 impl DropReason {
     /// Places kept in the counters' layout.
     pub const CAPACITY: usize = 50;
 
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::Fragment,
         Self::UnservedPort,
@@ -51,6 +54,7 @@ impl DropReason {
         Self::NoHeadroom,
         Self::RedirectFailed,
         Self::TooManyHeaders,
+        Self::EchoUnanswered,
     ];
 
     /// Name in `stats`, metrics and docs.
@@ -69,6 +73,7 @@ impl DropReason {
             Self::NoHeadroom => "no_headroom",
             Self::RedirectFailed => "redirect_failed",
             Self::TooManyHeaders => "too_many_headers",
+            Self::EchoUnanswered => "echo_unanswered",
         }
     }
 }

@@ -1,6 +1,9 @@
-//! The daemon.
+//! The daemon: loads the XDP program, watches the backends and keeps the maps right.
 
+pub mod api;
+pub mod cli;
+pub mod config;
 pub mod dataplane;
+pub mod health;
 pub mod loader;
-
 mod sys;

@@ -6,6 +6,7 @@
 //! not by the daemon: it may die at any time, and the next one opens the same
 //! pins, loads its own program onto the same maps and swaps it into the links.
 //!
+//! - [`object`]: the eBPF object inside this binary.
 //! - [`preflight`]: what the host must offer.
 //! - [`layout`]: what the maps must look like.
 //! - [`load`]: maps and program into the kernel, new or adopted.
@@ -16,6 +17,7 @@ mod attach;
 mod attached;
 mod layout;
 mod load;
+pub mod object;
 mod pins;
 mod preflight;
 mod unload;

@@ -1,1 +1,3 @@
-//! Test code.
+//! What the tests share.
+
+pub mod kernel;

@@ -1,0 +1,39 @@
+//! Whose packet is it: the VIP, then the service behind its port.
+
+use super::Tables;
+use super::parse::Transport;
+use crate::abi::{PortEntry, VipEntry};
+use crate::lookup;
+
+/// The VIP table's entry for `address`, if it is a VIP.
+#[inline(always)]
+pub fn vip<T: Tables>(tables: &T, address: [u64; 2]) -> Option<u64> {
+    let [first, second] = lookup::vip_buckets(address);
+    if let Some(meta) = tables.vip_bucket(first).and_then(|b| lookup::vip_in(b, address)) {
+        return Some(meta);
+    }
+    tables.vip_bucket(second).and_then(|b| lookup::vip_in(b, address))
+}
+
+/// The service for the packet's port, or the one that takes every port.
+#[inline(always)]
+pub fn service<T: Tables>(tables: &T, vip: u64, transport: &Transport) -> Option<u16> {
+    let port = transport.destination_port();
+    if let Some(service) = exact(tables, vip, transport.protocol, port) {
+        return Some(service);
+    }
+    if VipEntry::any_port_of(vip, transport.protocol) {
+        return exact(tables, vip, transport.protocol, 0);
+    }
+    None
+}
+
+#[inline(always)]
+fn exact<T: Tables>(tables: &T, vip: u64, protocol: u8, port: u16) -> Option<u16> {
+    let key = PortEntry::new(VipEntry::id_of(vip), protocol, port, 0).key();
+    let [first, second] = lookup::port_buckets(key);
+    if let Some(service) = tables.port_bucket(first).and_then(|b| lookup::port_in(b, key)) {
+        return Some(service);
+    }
+    tables.port_bucket(second).and_then(|b| lookup::port_in(b, key))
+}

@@ -1,0 +1,182 @@
+//! ICMP (RFC 792) and ICMPv6 (RFC 4443) to a VIP: echo requests are answered,
+//! errors go to the backend whose flow they quote, neighbour discovery goes to
+//! the kernel.
+
+use super::parse::{Ipv4, Ipv6, TCP, Transport, UDP, UpperLayer};
+use super::{Arrival, ETHERNET, Packet, Subject, Tables, Verdict, answer, classify};
+use crate::abi::{Budget, Unserved, VipEntry};
+use crate::checksum;
+use crate::reason::DropReason;
+use crate::transition::PacketKind;
+
+/// Bytes of an ICMP error before the packet it quotes.
+const ERROR_HEADER: usize = 8;
+const TTL: u8 = 64;
+
+#[inline(always)]
+pub fn v4<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    arrival: &Arrival,
+) -> Result<Subject, Verdict> {
+    let Some(header) = packet.read::<8>(arrival.upper) else {
+        return Err(Verdict::drop(DropReason::Malformed));
+    };
+    match header[0] {
+        8 => Err(echo(packet, tables, arrival, 0)),
+        3 | 11 | 12 => error(packet, tables, arrival),
+        _ => Err(not_ours(arrival, DropReason::IcmpOther)),
+    }
+}
+
+#[inline(always)]
+pub fn v6<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    arrival: &Arrival,
+) -> Result<Subject, Verdict> {
+    let Some(header) = packet.read::<8>(arrival.upper) else {
+        return Err(Verdict::drop(DropReason::Malformed));
+    };
+    match header[0] {
+        128 => Err(echo(packet, tables, arrival, 129)),
+        1..=4 => error(packet, tables, arrival),
+        // Multicast listener and neighbour discovery.
+        130..=137 | 143 => Err(Verdict::PASS),
+        _ => Err(not_ours(arrival, DropReason::IcmpOther)),
+    }
+}
+
+/// The kernel may know more where the VIP is an address of this host.
+#[inline(always)]
+fn not_ours(arrival: &Arrival, reason: DropReason) -> Verdict {
+    match VipEntry::unserved_of(arrival.vip) {
+        Unserved::Pass => Verdict::PASS,
+        _ => Verdict::drop(reason),
+    }
+}
+
+/// Turns an echo request around.
+#[inline(never)]
+fn echo<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    arrival: &Arrival,
+    reply_type: u8,
+) -> Verdict {
+    if VipEntry::unserved_of(arrival.vip) == Unserved::Pass {
+        return Verdict::PASS;
+    }
+    if !answer::may_answer(packet, tables, arrival) || !tables.take_token(Budget::Echo) {
+        return Verdict::drop(DropReason::EchoUnanswered);
+    }
+    match reply(packet, arrival, reply_type) {
+        Some(()) => Verdict::ECHO,
+        None => Verdict::drop(DropReason::Malformed),
+    }
+}
+
+#[inline(always)]
+fn reply<P: Packet>(packet: &mut P, arrival: &Arrival, reply_type: u8) -> Option<()> {
+    let header = packet.read::<4>(arrival.upper)?;
+    let old = u16::from_be_bytes([header[0], header[1]]);
+    let new = u16::from_be_bytes([reply_type, header[1]]);
+    let sum = checksum::update(u16::from_be_bytes([header[2], header[3]]), old, new);
+    // Both forms of zero verify, except that 0 is wrong over data that is all
+    // zero (RFC 1624, section 3).
+    let sum = if sum == 0 { 0xffff } else { sum }.to_be_bytes();
+    packet.write(arrival.upper, [reply_type, header[1], sum[0], sum[1]])?;
+    if arrival.network.v6 {
+        packet.write(ETHERNET + 7, [TTL])?;
+        answer::swap_v6_addresses(packet)?;
+    } else {
+        let [ttl, protocol, sum_high, sum_low] = packet.read::<4>(ETHERNET + 8)?;
+        let source = packet.read::<4>(ETHERNET + 12)?;
+        let destination = packet.read::<4>(ETHERNET + 16)?;
+        let old = u16::from_be_bytes([ttl, protocol]);
+        let new = u16::from_be_bytes([TTL, protocol]);
+        let sum = checksum::update(u16::from_be_bytes([sum_high, sum_low]), old, new).to_be_bytes();
+        packet.write(ETHERNET + 8, [TTL, protocol, sum[0], sum[1]])?;
+        packet.write(ETHERNET + 12, destination)?;
+        packet.write(ETHERNET + 16, source)?;
+    }
+    answer::turn_around(packet)
+}
+
+/// An error about a packet that a backend sent from the VIP: to that backend.
+#[inline(always)]
+fn error<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    arrival: &Arrival,
+) -> Result<Subject, Verdict> {
+    let mut quoted = Quoted::default();
+    if !read_quoted(packet, arrival, &mut quoted) || quoted.source != arrival.network.destination {
+        return Err(not_ours(arrival, DropReason::IcmpUnmatched));
+    }
+    let transport =
+        Transport { protocol: quoted.protocol, ports: quoted.ports, kind: PacketKind::Data };
+    match classify::service(tables, arrival.vip, &transport) {
+        Some(service) => {
+            let mut flow = transport.flow(&arrival.network);
+            flow.source = quoted.destination;
+            Ok(Subject { service, flow, kind: None })
+        }
+        None => Err(not_ours(arrival, DropReason::IcmpUnmatched)),
+    }
+}
+
+/// What an ICMP error says of the packet it is about.
+#[derive(Default)]
+struct Quoted {
+    source: [u64; 2],
+    destination: [u64; 2],
+    protocol: u8,
+    /// In the order of the client's own packets: the reverse of the quoted.
+    ports: [u8; 4],
+}
+
+/// The first 8 bytes of the quoted TCP or UDP suffice. `false`: cut short, a
+/// later fragment, or of another protocol.
+#[inline(never)]
+fn read_quoted<P: Packet>(packet: &P, arrival: &Arrival, quoted: &mut Quoted) -> bool {
+    let start = arrival.upper + ERROR_HEADER;
+    let upper = if arrival.network.v6 {
+        quoted_v6(packet, start, quoted)
+    } else {
+        quoted_v4(packet, start, quoted)
+    };
+    let Some(upper) = upper else { return false };
+    if quoted.protocol != TCP && quoted.protocol != UDP {
+        return false;
+    }
+    let Some([s0, s1, d0, d1, ..]) = packet.read::<8>(upper) else { return false };
+    quoted.ports = [d0, d1, s0, s1];
+    true
+}
+
+/// Returns the frame offset of the quoted transport header.
+#[inline(always)]
+fn quoted_v4<P: Packet>(packet: &P, start: usize, quoted: &mut Quoted) -> Option<usize> {
+    let header = Ipv4::read(packet, start)?;
+    if !header.has_sound_header() || header.is_later_fragment() {
+        return None;
+    }
+    quoted.source = header.source();
+    quoted.destination = header.destination();
+    quoted.protocol = header.protocol();
+    Some(start + header.header_length())
+}
+
+#[inline(always)]
+fn quoted_v6<P: Packet>(packet: &P, start: usize, quoted: &mut Quoted) -> Option<usize> {
+    let header = Ipv6::read(packet, start)?;
+    if !header.has_sound_header() {
+        return None;
+    }
+    let UpperLayer::At(protocol, upper) = header.upper_layer(packet, start) else { return None };
+    quoted.source = header.source();
+    quoted.destination = header.destination();
+    quoted.protocol = protocol;
+    Some(upper)
+}

@@ -1,0 +1,207 @@
+//! The way of a packet, one step per file:
+//!
+//! ```text
+//! frame ─► parse ─► classify ─► select ─► forward ─► tunnel ─► transmit
+//!                   │           (slot,    (next hop, (IP in IP)
+//!                   │            flow)     MTU, MAC)
+//!                   ├─ icmp: echo, errors about flows
+//!                   └─ answer: reset, unreachable, too big
+//! ```
+//!
+//! Each step continues or ends with a [`Verdict`]. The steps are generic over
+//! the two edges, [`Packet`] and [`Tables`]: `lb-ebpf` binds them to an XDP
+//! frame and BPF maps, tests to plain memory. Code here must stay acceptable
+//! to the kernel's verifier: fixed-size reads, no slices, no panics.
+
+mod answer;
+mod classify;
+mod forward;
+mod icmp;
+mod parse;
+mod select;
+mod tunnel;
+mod verdict;
+
+pub use forward::Egress;
+use parse::{Ipv4, Ipv6, Transport, UpperLayer};
+pub use verdict::{Outcome, Verdict};
+
+use crate::abi::{Backend, Budget, PortBucket, Service, SlotWord, VipBucket};
+use crate::hash::FlowWords;
+use crate::reason::DropReason;
+use crate::transition::{FlowTable, PacketKind};
+
+/// A frame, from its Ethernet header on.
+pub trait Packet {
+    /// Frame length in bytes.
+    fn length(&self) -> usize;
+    /// `N` bytes at `offset`, or `None` where the frame ends before.
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    /// Overwrites `N` bytes at `offset`; `None` where the frame ends before.
+    fn write<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()>;
+    /// Makes room for `bytes` more in front; `None` if there is no headroom.
+    fn grow_front(&mut self, bytes: usize) -> Option<()>;
+    /// Cuts or pads the end so that the frame is `length` bytes long.
+    fn set_length(&mut self, length: usize) -> Option<()>;
+    /// Index of the interface the frame came in on.
+    fn ingress(&self) -> u32;
+}
+
+/// The maps.
+pub trait Tables {
+    /// The flow table, seen from one flow in one slot.
+    type Flow<'a>: FlowTable
+    where
+        Self: 'a;
+
+    fn vip_bucket(&self, index: u32) -> Option<&VipBucket>;
+    fn port_bucket(&self, index: u32) -> Option<&PortBucket>;
+    fn service(&self, id: u16) -> Option<&Service>;
+    /// Reads the slot's word, once.
+    fn slot(&self, index: u32) -> Option<SlotWord>;
+    fn backend(&self, id: u16) -> Option<&Backend>;
+    /// Counts a packet for backend `id`.
+    fn count(&self, id: u16, bytes: usize, new_connection: bool);
+    /// Counts a packet that backend `id` did not get for want of a next hop.
+    fn count_unresolved(&self, id: u16);
+    /// Takes one token of a budget.
+    fn take_token(&self, budget: Budget) -> bool;
+    /// The clock, in ticks.
+    fn now(&self) -> u64;
+    fn flow<'a>(&'a self, words: &'a FlowWords, context: &'a FlowContext<'a>) -> Self::Flow<'a>;
+}
+
+/// Where a flow lives: what its table needs beside the key.
+#[derive(Clone, Copy)]
+pub struct FlowContext<'a> {
+    pub service: &'a Service,
+    /// Index of the flow's slot, and its word.
+    pub slot: u32,
+    pub word: SlotWord,
+    /// Tells the flow's entry from a recycled one.
+    pub tag: u32,
+}
+
+const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+const ETHERNET: usize = 14;
+
+/// Decides about a packet and rewrites it accordingly.
+#[inline(always)]
+pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
+    let Some(ethertype) = packet.read::<2>(12) else { return Verdict::PASS };
+    let arrived = match ethertype {
+        ETHERTYPE_IPV4 => ipv4(packet, tables),
+        ETHERTYPE_IPV6 => ipv6(packet, tables),
+        _ => return Verdict::PASS,
+    };
+    match arrived {
+        Ok(arrival) => upper_layer(packet, tables, &arrival),
+        Err(verdict) => verdict,
+    }
+}
+
+/// One client packet on its way, as the later steps need it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// Network header.
+    pub network: Network,
+    /// Frame offset of the upper layer.
+    pub upper: usize,
+    /// The VIP table's entry.
+    pub vip: u64,
+}
+
+/// What the later steps need of the network header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network {
+    pub v6: bool,
+    /// Length of the packet from its IP header on, in bytes.
+    pub length: usize,
+    pub source: [u64; 2],
+    pub destination: [u64; 2],
+    /// Upper-layer protocol.
+    pub protocol: u8,
+}
+
+#[inline(always)]
+fn ipv4<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict> {
+    let Some(header) = Ipv4::read(packet, ETHERNET) else { return Err(Verdict::PASS) };
+    let Some(vip) = classify::vip(tables, header.destination()) else {
+        return Err(Verdict::PASS);
+    };
+    if !header.is_sound(packet.length() - ETHERNET) {
+        return Err(Verdict::drop(DropReason::Malformed));
+    }
+    if header.is_fragment() {
+        return Err(Verdict::drop(DropReason::Fragment));
+    }
+    Ok(Arrival { network: header.network(), upper: ETHERNET + header.header_length(), vip })
+}
+
+#[inline(always)]
+fn ipv6<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict> {
+    let Some(header) = Ipv6::read(packet, ETHERNET) else { return Err(Verdict::PASS) };
+    let Some(vip) = classify::vip(tables, header.destination()) else {
+        return Err(Verdict::PASS);
+    };
+    if !header.is_sound(packet.length() - ETHERNET) {
+        return Err(Verdict::drop(DropReason::Malformed));
+    }
+    match header.upper_layer(packet, ETHERNET) {
+        UpperLayer::At(protocol, upper) => {
+            Ok(Arrival { network: header.network(protocol), upper, vip })
+        }
+        UpperLayer::Refused(reason) => Err(Verdict::drop(reason)),
+    }
+}
+
+/// The flow that a packet belongs to or speaks of.
+#[derive(Clone, Copy)]
+struct Subject {
+    service: u16,
+    flow: FlowWords,
+    /// `None`: a message about the flow, which must not touch its entry.
+    kind: Option<PacketKind>,
+}
+
+#[inline(always)]
+fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
+    let subject = match arrival.network.protocol {
+        parse::TCP | parse::UDP => flow_of(packet, tables, arrival),
+        parse::ICMP if !arrival.network.v6 => icmp::v4(packet, tables, arrival),
+        parse::ICMPV6 if arrival.network.v6 => icmp::v6(packet, tables, arrival),
+        _ => return answer::unserved_protocol(arrival),
+    };
+    let subject = match subject {
+        Ok(subject) => subject,
+        Err(verdict) => return verdict,
+    };
+    match select::backend(tables, &subject) {
+        select::Selected::Backend(id, hash) => {
+            let is_new = matches!(subject.kind, Some(PacketKind::Syn));
+            forward::to_backend(packet, tables, arrival, id, hash, is_new)
+        }
+        select::Selected::Reset => answer::reset_dead(packet, tables, arrival),
+        select::Selected::Refused(reason) => Verdict::drop(reason),
+    }
+}
+
+#[inline(always)]
+fn flow_of<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    arrival: &Arrival,
+) -> Result<Subject, Verdict> {
+    let Some(transport) = Transport::read(packet, arrival) else {
+        return Err(Verdict::drop(DropReason::Malformed));
+    };
+    match classify::service(tables, arrival.vip, &transport) {
+        Some(service) => Ok(Subject {
+            service,
+            flow: transport.flow(&arrival.network),
+            kind: Some(transport.kind),
+        }),
+        None => Err(answer::unserved_port(packet, tables, arrival, &transport)),
+    }
+}

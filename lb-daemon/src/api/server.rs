@@ -1,0 +1,166 @@
+//! The daemon's end of the control socket.
+//!
+//! One request per connection. A client that sends nothing, reads nothing or
+//! sends too much costs one of a bounded number of places, for a bounded time,
+//! and never the control loop's attention.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::unistd::{Gid, chown, geteuid};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixSocket, UnixStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use super::{
+    InstanceLock,
+    protocol::{Command, DaemonVersion, Error, ErrorCode, Reloaded, Reply, Request, Response},
+    types::Stats,
+};
+
+/// Longest request, newline included.
+const REQUEST_LIMIT: u64 = 4096;
+/// How long a client may take to send its request.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// How long it may take to read the response.
+const RESPONSE_TIME: Duration = Duration::from_secs(30);
+/// Connections served at once; others wait in the backlog.
+const CONNECTIONS: usize = 64;
+
+/// What the daemon does when it is asked. Who may ask has been checked.
+pub trait Handler: Send + Sync + 'static {
+    fn stats(&self) -> impl Future<Output = Result<Stats, Error>> + Send;
+    fn reload(&self) -> impl Future<Output = Result<Reloaded, Error>> + Send;
+}
+
+/// Listens until dropped, which also removes the socket.
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    version: DaemonVersion,
+}
+
+impl Server {
+    /// Makes the socket. Members of `readers` may read statistics; everything
+    /// else is root's. A socket file that is there is a dead daemon's: the lock
+    /// proves it.
+    pub fn bind(lock: &InstanceLock, readers: Option<Gid>) -> io::Result<Self> {
+        let path = lock.socket();
+        remove_stale(&path)?;
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(&path)?;
+        // Nobody can connect before `listen`, so nobody can before this.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        if let Some(group) = readers {
+            chown(&path, None, Some(group))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
+        }
+        let listener = socket.listen(128)?;
+        let version = DaemonVersion {
+            daemon: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: lock.instance().to_string(),
+            pid: std::process::id(),
+        };
+        Ok(Self { listener, path, version })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Serves clients for ever.
+    pub async fn serve(self, handler: impl Handler) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let service = Arc::new(Service { handler, version: self.version.clone() });
+        loop {
+            let place = places.clone().acquire_owned().await.expect("places are never closed");
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let service = service.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = service.serve(stream).await {
+                            debug!("control client: {error}");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    warn!("control socket: cannot accept a client: {error}; trying again");
+                    sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            debug!("{}: cannot be removed: {error}", self.path.display());
+        }
+    }
+}
+
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+struct Service<H> {
+    handler: H,
+    version: DaemonVersion,
+}
+
+impl<H: Handler> Service<H> {
+    async fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
+        let peer = stream.peer_cred()?.uid();
+        let reply = match timeout(REQUEST_TIME, read_request(&mut stream)).await {
+            Ok(request) => match request? {
+                Ok(request) => self.answer(request.command, peer).await,
+                Err(refusal) => Reply::Error(refusal),
+            },
+            Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "it sent no request")),
+        };
+        let mut line = serde_json::to_vec(&Response::from(reply))?;
+        line.push(b'\n');
+        timeout(RESPONSE_TIME, stream.write_all(&line)).await?
+    }
+
+    async fn answer(&self, command: Command, peer: u32) -> Reply {
+        if command.changes_something() && peer != 0 && peer != geteuid().as_raw() {
+            let message = format!("{} is root's to ask for; try it with sudo", command.name());
+            return Reply::Error(Error::new(ErrorCode::NotPermitted, message));
+        }
+        let reply = match command {
+            Command::Stats => self.handler.stats().await.map(|s| Reply::Stats(Box::new(s))),
+            Command::Reload => self.handler.reload().await.map(Reply::Reload),
+            Command::Version => Ok(Reply::Daemon(self.version.clone())),
+        };
+        reply.unwrap_or_else(Reply::Error)
+    }
+}
+
+async fn read_request(stream: &mut UnixStream) -> io::Result<Result<Request, Error>> {
+    let mut line = Vec::new();
+    BufReader::new(stream.take(REQUEST_LIMIT)).read_until(b'\n', &mut line).await?;
+    if line.len() as u64 == REQUEST_LIMIT && line.last() != Some(&b'\n') {
+        let message = format!("a request has at most {REQUEST_LIMIT} bytes");
+        return Ok(Err(Error::new(ErrorCode::BadRequest, message)));
+    }
+    Ok(Request::parse(&line))
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

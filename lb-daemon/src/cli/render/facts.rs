@@ -1,0 +1,92 @@
+//! What is no table: the header, and the counts of the whole balancer.
+
+use std::collections::BTreeMap;
+
+use super::{
+    View,
+    style::Style,
+    units::{age, grouped},
+};
+use crate::api::types::{FlowStats, Stats, Totals};
+
+/// Who answers, since when, and what needs attention.
+pub fn header(stats: &Stats, view: &View) -> String {
+    let name = Style::Title.paint(&format!("lb-daemon {}", stats.instance), view.colour);
+    let mut lines = vec![format!(
+        "{name}  version {}, up {}, pid {}",
+        stats.version,
+        age(stats.uptime),
+        stats.pid
+    )];
+    let config = &stats.config;
+    let loaded = age(stats.time.saturating_sub(config.loaded_at));
+    lines.push(format!("{} read {loaded} ago", config.path));
+    let paint = |style: Style, text: String| style.paint(&text, view.colour);
+    if let Some(error) = &config.last_error {
+        lines.push(paint(Style::Bad, format!("last reload refused: {error}")));
+    }
+    lines.extend(stats.warnings.iter().map(|w| paint(Style::Doubtful, format!("warning: {w}"))));
+    lines.extend(stats.pending.iter().map(|text| format!("pending: {text}")));
+    lines.join("\n") + "\n"
+}
+
+/// Where packets ended.
+pub fn counts(stats: &Stats, view: &View) -> String {
+    let mut lines = vec![conservation(&stats.totals)];
+    lines.extend(named("dropped", &stats.drops, view));
+    lines.extend(named("answered", &stats.answers, view));
+    lines.extend(flows(&stats.flows, &stats.totals, view));
+    lines.join("\n") + "\n"
+}
+
+fn conservation(totals: &Totals) -> String {
+    format!(
+        "received {} = forwarded {} + passed {} + dropped {} (in flight {})",
+        grouped(totals.received),
+        grouped(totals.forwarded),
+        grouped(totals.passed),
+        grouped(totals.dropped),
+        totals.residual
+    )
+}
+
+/// Largest first; nothing when all are zero and zeros are not asked for.
+fn named(title: &str, counts: &BTreeMap<String, u64>, view: &View) -> Option<String> {
+    let mut shown: Vec<_> = counts.iter().filter(|(_, count)| view.all || **count > 0).collect();
+    shown.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
+    let parts = shown.iter().map(|(name, count)| format!("{name} {}", grouped(**count)));
+    let parts: Vec<_> = parts.collect();
+    (!parts.is_empty()).then(|| wrapped(title, &parts, view.width))
+}
+
+/// `title: part, part, …` over as many lines as the width asks for.
+fn wrapped(title: &str, parts: &[String], width: Option<usize>) -> String {
+    let indent = " ".repeat(title.len() + 2);
+    let mut lines = vec![format!("{title}: ")];
+    for (place, part) in parts.iter().enumerate() {
+        let part = if place + 1 < parts.len() { format!("{part}, ") } else { part.clone() };
+        let line = lines.last_mut().expect("there is always one");
+        let length = line.chars().count() + part.trim_end().chars().count();
+        if line.len() > indent.len() && width.is_some_and(|width| length > width) {
+            lines.push(indent.clone() + &part);
+        } else {
+            line.push_str(&part);
+        }
+    }
+    lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+/// The flow table is of interest only when it was ever used.
+fn flows(flows: &FlowStats, totals: &Totals, view: &View) -> Option<String> {
+    if !view.all && flows.entries == 0 && flows.looked_up == 0 && flows.stored == 0 {
+        return None;
+    }
+    let share = flows.looked_up as f64 / totals.received.max(1) as f64 * 100.0;
+    let parts = [
+        format!("{} of {} in use", grouped(flows.entries), grouped(flows.capacity)),
+        format!("{} stored", grouped(flows.stored)),
+        format!("{} found no room", grouped(flows.store_failed)),
+        format!("looked up for {share:.2}% of packets"),
+    ];
+    Some(wrapped("flow entries", &parts, view.width))
+}

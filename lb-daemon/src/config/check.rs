@@ -1,0 +1,79 @@
+//! `lb-daemon check`: everything about a file, without touching anything else.
+
+use std::{fmt, path::Path};
+
+use super::{
+    load,
+    model::Config,
+    problem::{Loaded, Problem},
+};
+
+/// What `check` found. Displayed: one problem or warning a line, then a summary.
+#[derive(Debug)]
+pub struct CheckOutcome {
+    /// `None`: there are problems.
+    pub config: Option<Config>,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+impl CheckOutcome {
+    pub fn is_good(&self) -> bool {
+        self.config.is_some()
+    }
+
+    /// For the process that ran the check.
+    pub fn exit_code(&self) -> u8 {
+        if self.is_good() { 0 } else { 2 }
+    }
+
+    /// One line, such as "ok: 3 services, 7 backends".
+    pub fn summary(&self) -> String {
+        match &self.config {
+            Some(config) => good(config, self.warnings.len()),
+            None => format!("not ok: {}", count(self.problems.len(), "problem")),
+        }
+    }
+}
+
+/// Reads and checks the file at `path`.
+pub fn check(path: &Path) -> CheckOutcome {
+    match load(path) {
+        Ok(Loaded { config, warnings }) => {
+            CheckOutcome { config: Some(config), problems: Vec::new(), warnings }
+        }
+        Err(refused) => {
+            CheckOutcome { config: None, problems: refused.problems, warnings: Vec::new() }
+        }
+    }
+}
+
+fn good(config: &Config, warnings: usize) -> String {
+    let backends = config.services.iter().map(|service| service.backends.len()).sum();
+    let mut parts = vec![
+        count(config.services.len(), "service"),
+        count(config.vips().len(), "VIP"),
+        count(backends, "backend"),
+        count(config.interfaces.len(), "interface"),
+    ];
+    if warnings > 0 {
+        parts.push(count(warnings, "warning"));
+    }
+    format!("ok: {}", parts.join(", "))
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+impl fmt::Display for CheckOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(f, "{problem}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        f.write_str(&self.summary())
+    }
+}

@@ -1,0 +1,163 @@
+//! A service: its addresses, its times, its backends.
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use serde::Serialize;
+
+use super::{super::duration, mode::Mode};
+
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Service {
+    pub name: String,
+    #[serde(rename = "vip")]
+    pub vips: Vec<IpAddr>,
+    #[serde(rename = "port")]
+    pub ports: Ports,
+    #[serde(rename = "protocol")]
+    pub protocols: Vec<Protocol>,
+    #[serde(flatten)]
+    pub mode: Mode,
+    pub scheduler: Scheduler,
+    /// Slots of the lookup table; a prime.
+    pub table_size: u32,
+    pub health: Health,
+    pub initial_state: InitialState,
+    pub idle: Idle,
+    /// Life of an entry of a flow that has sent a SYN and nothing since.
+    #[serde(serialize_with = "duration::serialize")]
+    pub half_open: Duration,
+    /// Life of an entry of a flow that has sent FIN or RST.
+    #[serde(serialize_with = "duration::serialize")]
+    pub closing: Duration,
+    /// Delay before a planned change takes effect.
+    #[serde(serialize_with = "duration::serialize")]
+    pub arming: Duration,
+    pub udp: UdpFlows,
+    /// What this service says; ask [`Config::vips`] for a VIP's policy.
+    pub unserved: Unserved,
+    pub on_backend_dead: OnBackendDead,
+    pub backends: Vec<Backend>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ports {
+    /// Every port that no other service of the VIP and protocol names.
+    Any,
+    List(Vec<u16>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl Protocol {
+    /// Number in an IP header.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduler {
+    Maglev,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Health {
+    /// No probes: backends keep their initial state.
+    None,
+    /// A TCP connection is made and closed again.
+    Tcp(TcpHealth),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TcpHealth {
+    pub port: u16,
+    #[serde(serialize_with = "duration::serialize")]
+    pub interval: Duration,
+    #[serde(serialize_with = "duration::serialize")]
+    pub timeout: Duration,
+    /// Successes in a row that bring a backend up.
+    pub rise: u32,
+    /// Failures in a row that take a backend out.
+    pub fall: u32,
+}
+
+/// How long a flow may be silent and is still the same flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Idle {
+    #[serde(serialize_with = "duration::serialize")]
+    pub tcp: Duration,
+    #[serde(serialize_with = "duration::serialize")]
+    pub udp: Duration,
+}
+
+/// What a backend counts as before its first probe result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InitialState {
+    Up,
+    Down,
+}
+
+/// Whether UDP flows are kept on their backend while a slot changes owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UdpFlows {
+    /// Always the slot's present owner: for request and response.
+    Fast,
+    /// Flows stay with their backend until they are idle.
+    Keep,
+}
+
+/// What happens to packets for a VIP's ports that no service has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unserved {
+    /// As `reject`, but as `pass` where the VIP is an address of this host.
+    Auto,
+    /// RST or ICMP unreachable, within a budget.
+    Reject,
+    Drop,
+    /// To the kernel.
+    Pass,
+}
+
+/// What happens to flows whose backend is dead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBackendDead {
+    /// Their next packet is answered with RST.
+    Reset,
+    /// They go to another backend, which will most likely reset them.
+    Reselect,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Backend {
+    pub name: String,
+    pub address: IpAddr,
+    /// Share of new connections; 0 takes none.
+    pub weight: u16,
+}

@@ -1,0 +1,79 @@
+//! Every number and time of the file: its name, its range and its default.
+
+use std::time::Duration;
+
+use lb_common::abi;
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const DAY: Duration = seconds(86_400);
+
+/// A whole number.
+#[derive(Debug)]
+pub(super) struct Number {
+    /// As in "-3 is not a weight".
+    pub what: &'static str,
+    pub min: u32,
+    pub max: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Time {
+    /// As in "5 is not a timeout".
+    pub what: &'static str,
+    pub min: Duration,
+    pub max: Duration,
+    pub default: Duration,
+}
+
+const fn number(what: &'static str, min: u32, max: u32) -> Number {
+    Number { what, min, max }
+}
+
+const fn rate(what: &'static str) -> Number {
+    number(what, 0, 10_000_000)
+}
+
+const fn time(what: &'static str, min: Duration, max: Duration, default: Duration) -> Time {
+    Time { what, min, max, default }
+}
+
+pub(super) const PORT: Number = number("a port", 1, 65_535);
+pub(super) const WEIGHT: Number = number("a weight", 0, 1000);
+pub(super) const DEFAULT_WEIGHT: u32 = 1;
+pub(super) const TABLE_SIZE: Number = number("a table size", 251, 65_537);
+pub(super) const TTL: Number = number("a TTL", 1, 255);
+pub(super) const DEFAULT_TTL: u32 = 64;
+
+pub(super) const RISE: Number = number("a number of probes", 1, 100);
+pub(super) const DEFAULT_RISE: u32 = 2;
+pub(super) const FALL: Number = number("a number of probes", 1, 100);
+pub(super) const DEFAULT_FALL: u32 = 3;
+pub(super) const INTERVAL: Time = time("an interval", ms(100), seconds(3600), seconds(1));
+pub(super) const TIMEOUT: Time = time("a timeout", ms(10), seconds(3600), ms(500));
+
+pub(super) const IDLE_TCP: Time = time("an idle time", seconds(1), DAY, seconds(350));
+pub(super) const IDLE_UDP: Time = time("an idle time", seconds(1), DAY, seconds(60));
+pub(super) const HALF_OPEN: Time = time("a half-open time", seconds(1), DAY, seconds(64));
+pub(super) const CLOSING: Time = time("a closing time", seconds(1), DAY, seconds(120));
+pub(super) const ARMING: Time = time("an arming time", ms(100), seconds(60), ms(3500));
+
+pub(super) const SLOT_SPACE: Number = number("a number of slots", 65_537, 1 << 27);
+pub(super) const DEFAULT_SLOT_SPACE: u32 = abi::DEFAULT_SLOT_SPACE;
+pub(super) const FLOW_ENTRIES: Number = number("a number of flow entries", 1024, 1 << 24);
+pub(super) const DEFAULT_FLOW_ENTRIES: u32 = abi::DEFAULT_FLOW_ENTRIES;
+pub(super) const RATE: Number = rate("a rate per second");
+pub(super) const DEFAULT_RESET_RATE: u32 = 10_000;
+pub(super) const DEFAULT_UNSERVED_RATE: u32 = 1000;
+pub(super) const DEFAULT_TOO_BIG_RATE: u32 = 1000;
+pub(super) const DEFAULT_ECHO_RATE: u32 = 1000;
+pub(super) const DEFAULT_LOG_RATE: u32 = 10;
+
+/// Table sizes chosen by the number of backends; each a prime, as Maglev needs.
+pub(super) const TABLE_STEPS: [(usize, u32); 3] = [(16, 4093), (64, 16_381), (usize::MAX, 65_537)];

@@ -1,0 +1,286 @@
+//! A service's keys, and those that `defaults` shares with it.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{
+    super::{
+        model::{InitialState, OnBackendDead, Prefix, Protocol, Scheduler, UdpFlows, Unserved},
+        problem::shown,
+        ranges::{self, Time},
+        report::Report,
+        yaml::{At, Kind},
+    },
+    Given, Typed,
+    fields::Fields,
+    value,
+};
+
+/// Keys of a service that `defaults` does not have.
+pub(super) const KEYS: [&str; 4] = ["name", "vip", "port", "backends"];
+pub(super) const COMMON_KEYS: [&str; 14] = [
+    "protocol",
+    "mode",
+    "scheduler",
+    "table_size",
+    "health",
+    "initial_state",
+    "idle",
+    "half_open",
+    "closing",
+    "arming",
+    "udp",
+    "unserved",
+    "on_backend_dead",
+    "tunnel",
+];
+pub(super) const HEALTH_KEYS: [&str; 6] = ["type", "port", "interval", "timeout", "rise", "fall"];
+pub(super) const IDLE_KEYS: [&str; 2] = ["tcp", "udp"];
+pub(super) const TUNNEL_KEYS: [&str; 3] = ["source", "source_prefix", "ttl"];
+pub(super) const BACKEND_KEYS: [&str; 4] = ["name", "address", "weight", "port"];
+
+pub(in super::super) struct Service<'t> {
+    pub at: At<'t>,
+    pub name: Option<Typed<'t, String>>,
+    pub vips: Vec<Typed<'t, IpAddr>>,
+    pub ports: Given<'t, TypedPorts<'t>>,
+    pub common: Common<'t>,
+    pub backends: Vec<Backend<'t>>,
+}
+
+#[derive(Clone)]
+pub(in super::super) enum TypedPorts<'t> {
+    Any,
+    List(Vec<Typed<'t, u16>>),
+}
+
+/// Keys that stand in a service or in `defaults`.
+#[derive(Default)]
+pub(in super::super) struct Common<'t> {
+    pub protocols: Given<'t, Vec<Typed<'t, Protocol>>>,
+    pub mode: Given<'t, ModeName>,
+    pub scheduler: Given<'t, Scheduler>,
+    pub table_size: Given<'t, u32>,
+    pub health: HealthKeys<'t>,
+    pub initial_state: Given<'t, InitialState>,
+    pub idle_tcp: Given<'t, Duration>,
+    pub idle_udp: Given<'t, Duration>,
+    pub half_open: Given<'t, Duration>,
+    pub closing: Given<'t, Duration>,
+    pub arming: Given<'t, Duration>,
+    pub udp: Given<'t, UdpFlows>,
+    pub unserved: Given<'t, Unserved>,
+    pub on_backend_dead: Given<'t, OnBackendDead>,
+    pub tunnel: TunnelKeys<'t>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum ModeName {
+    Dsr,
+    Ipip,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum HealthType {
+    None,
+    Tcp,
+}
+
+#[derive(Default)]
+pub(in super::super) struct HealthKeys<'t> {
+    pub kind: Given<'t, HealthType>,
+    pub port: Given<'t, u16>,
+    pub interval: Given<'t, Duration>,
+    pub timeout: Given<'t, Duration>,
+    pub rise: Given<'t, u32>,
+    pub fall: Given<'t, u32>,
+}
+
+#[derive(Default)]
+pub(in super::super) struct TunnelKeys<'t> {
+    pub at: Option<At<'t>>,
+    pub sources: Vec<Typed<'t, IpAddr>>,
+    pub prefixes: Vec<Typed<'t, Prefix>>,
+    pub ttl: Given<'t, u32>,
+}
+
+pub(in super::super) struct Backend<'t> {
+    pub name: Option<Typed<'t, String>>,
+    pub address: Option<Typed<'t, IpAddr>>,
+    pub weight: Given<'t, u32>,
+    pub port: Option<At<'t>>,
+}
+
+pub(super) fn read<'t>(at: At<'t>, report: &mut Report) -> Option<Service<'t>> {
+    let known = [&KEYS[..], &COMMON_KEYS].concat();
+    let fields = Fields::of(at, &known, report)?;
+    let name = fields.require("name", "the service a name of its own", report);
+    let vips = fields.require("vip", "the address that clients know, or a list of them", report);
+    let ports = fields.require("port", "a port, a list of ports, or any", report);
+    let backends = fields.require("backends", "a list of backends, or [] for none", report);
+    Some(Service {
+        at,
+        name: name.and_then(|at| typed(at, report, value::name)),
+        vips: vips.map(|at| value::one_or_more(at, report, value::address)).unwrap_or_default(),
+        ports: if ports.is_none() { Given::Wrong } else { fields.read("port", report, port_list) },
+        common: common(&fields, report),
+        backends: backends.map(|at| backend_list(at, report)).unwrap_or_default(),
+    })
+}
+
+pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t> {
+    let protocols = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+    let modes = [("dsr", ModeName::Dsr), ("ipip", ModeName::Ipip)];
+    let states = [("up", InitialState::Up), ("down", InitialState::Down)];
+    let unserved = [
+        ("reject", Unserved::Reject),
+        ("drop", Unserved::Drop),
+        ("pass", Unserved::Pass),
+        ("auto", Unserved::Auto),
+    ];
+    let on_dead = [("reset", OnBackendDead::Reset), ("reselect", OnBackendDead::Reselect)];
+    let udp = [("fast", UdpFlows::Fast), ("keep", UdpFlows::Keep)];
+    let idle = fields.get("idle").and_then(|at| Fields::of(at, &IDLE_KEYS, report));
+    Common {
+        protocols: fields.read("protocol", report, |at, report| {
+            let list = value::one_or_more(at, report, |at, r| {
+                value::word(at, "a protocol", &protocols, r)
+            });
+            (!list.is_empty()).then_some(list)
+        }),
+        mode: word(fields, "mode", "a mode", &modes, report),
+        scheduler: word(
+            fields,
+            "scheduler",
+            "a scheduler",
+            &[("maglev", Scheduler::Maglev)],
+            report,
+        ),
+        table_size: fields.read("table_size", report, table_size),
+        health: fields.get("health").map(|at| health(at, report)).unwrap_or_default(),
+        initial_state: word(fields, "initial_state", "a state", &states, report),
+        idle_tcp: idle
+            .as_ref()
+            .map(|idle| time(idle, "tcp", &ranges::IDLE_TCP, report))
+            .unwrap_or_default(),
+        idle_udp: idle
+            .as_ref()
+            .map(|idle| time(idle, "udp", &ranges::IDLE_UDP, report))
+            .unwrap_or_default(),
+        half_open: time(fields, "half_open", &ranges::HALF_OPEN, report),
+        closing: time(fields, "closing", &ranges::CLOSING, report),
+        arming: time(fields, "arming", &ranges::ARMING, report),
+        udp: word(fields, "udp", "a treatment of UDP flows", &udp, report),
+        unserved: word(fields, "unserved", "a treatment of unserved ports", &unserved, report),
+        on_backend_dead: word(
+            fields,
+            "on_backend_dead",
+            "a treatment of dead backends' flows",
+            &on_dead,
+            report,
+        ),
+        tunnel: fields.get("tunnel").map(|at| tunnel(at, report)).unwrap_or_default(),
+    }
+}
+
+fn health<'t>(at: At<'t>, report: &mut Report) -> HealthKeys<'t> {
+    let Some(fields) = Fields::of(at, &HEALTH_KEYS, report) else { return HealthKeys::default() };
+    let types = [("tcp", HealthType::Tcp), ("none", HealthType::None)];
+    HealthKeys {
+        kind: word(&fields, "type", "a type of probe", &types, report),
+        port: fields.read("port", report, port),
+        interval: time(&fields, "interval", &ranges::INTERVAL, report),
+        timeout: time(&fields, "timeout", &ranges::TIMEOUT, report),
+        rise: fields.read("rise", report, |at, report| value::number(at, &ranges::RISE, report)),
+        fall: fields.read("fall", report, |at, report| value::number(at, &ranges::FALL, report)),
+    }
+}
+
+fn tunnel<'t>(at: At<'t>, report: &mut Report) -> TunnelKeys<'t> {
+    let Some(fields) = Fields::of(at, &TUNNEL_KEYS, report) else { return TunnelKeys::default() };
+    let sources = fields.get("source").map(|at| value::one_or_more(at, report, value::address));
+    let prefixes =
+        fields.get("source_prefix").map(|at| value::one_or_more(at, report, value::prefix));
+    TunnelKeys {
+        at: Some(at),
+        sources: sources.unwrap_or_default(),
+        prefixes: prefixes.unwrap_or_default(),
+        ttl: fields.read("ttl", report, |at, report| value::number(at, &ranges::TTL, report)),
+    }
+}
+
+fn backend_list<'t>(at: At<'t>, report: &mut Report) -> Vec<Backend<'t>> {
+    value::list(at, "backends", report).into_iter().filter_map(|at| backend(at, report)).collect()
+}
+
+fn backend<'t>(at: At<'t>, report: &mut Report) -> Option<Backend<'t>> {
+    let fields = Fields::of(at, &BACKEND_KEYS, report)?;
+    let name = fields.require("name", "the backend a name", report);
+    let address = fields.require("address", "the backend's address", report);
+    Some(Backend {
+        name: name.and_then(|at| typed(at, report, value::name)),
+        address: address.and_then(|at| typed(at, report, value::address)),
+        weight: fields
+            .read("weight", report, |at, report| value::number(at, &ranges::WEIGHT, report)),
+        port: fields.get("port"),
+    })
+}
+
+fn port_list<'t>(at: At<'t>, report: &mut Report) -> Option<TypedPorts<'t>> {
+    if let Kind::Scalar("any") = at.kind() {
+        return Some(TypedPorts::Any);
+    }
+    let list = value::one_or_more(at, report, port);
+    (!list.is_empty()).then_some(TypedPorts::List(list))
+}
+
+fn port(at: At, report: &mut Report) -> Option<u16> {
+    let number = value::number(at, &ranges::PORT, report)?;
+    u16::try_from(number).ok()
+}
+
+fn table_size(at: At, report: &mut Report) -> Option<u32> {
+    let size = value::number(at, &ranges::TABLE_SIZE, report)?;
+    if is_prime(size) {
+        return Some(size);
+    }
+    let below = (ranges::TABLE_SIZE.min..size).rev().find(|number| is_prime(*number));
+    let above = (size..=ranges::TABLE_SIZE.max).find(|number| is_prime(*number));
+    let primes: Vec<String> = [below, above].iter().flatten().map(u32::to_string).collect();
+    let help = format!("give a prime: {}", primes.join(" or "));
+    report.problem(at, format!("{} is not a prime", shown(&size.to_string())), help);
+    None
+}
+
+fn is_prime(number: u32) -> bool {
+    number > 1
+        && (2..)
+            .take_while(|divisor| divisor * divisor <= number)
+            .all(|divisor| !number.is_multiple_of(divisor))
+}
+
+fn word<'t, T: Copy>(
+    fields: &Fields<'t>,
+    key: &str,
+    what: &str,
+    words: &[(&str, T)],
+    report: &mut Report,
+) -> Given<'t, T> {
+    fields.read(key, report, |at, report| value::word(at, what, words, report))
+}
+
+fn time<'t>(
+    fields: &Fields<'t>,
+    key: &str,
+    range: &Time,
+    report: &mut Report,
+) -> Given<'t, Duration> {
+    fields.read(key, report, |at, report| value::time(at, range, report))
+}
+
+fn typed<'t, T>(
+    at: At<'t>,
+    report: &mut Report,
+    read: impl FnOnce(At<'t>, &mut Report) -> Option<T>,
+) -> Option<Typed<'t, T>> {
+    read(at, report).map(|value| Typed { value, at })
+}

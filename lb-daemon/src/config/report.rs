@@ -1,0 +1,106 @@
+//! Collects problems while the file is read.
+
+use std::fmt::Display;
+
+use super::{
+    model::Config,
+    problem::{Loaded, Position, Problem, Problems},
+    yaml::At,
+};
+
+/// More problems than anybody reads; the rest is only counted.
+const MAX_PROBLEMS: usize = 1000;
+
+pub(super) struct Report {
+    file: String,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+    more: usize,
+}
+
+impl Report {
+    pub fn new(file: &str) -> Self {
+        Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new(), more: 0 }
+    }
+
+    /// A problem with what stands at `at`.
+    pub fn problem(&mut self, at: At, message: impl Display, help: impl Display) {
+        if self.has_room() {
+            self.problem_at(at.position(), &at.path(), message, help);
+        }
+    }
+
+    /// A problem somewhere else than at a value, such as with a key.
+    pub fn problem_at(
+        &mut self,
+        position: Position,
+        path: &str,
+        message: impl Display,
+        help: impl Display,
+    ) {
+        if self.has_room() {
+            self.problems.push(self.make(Some(position), path, message, help));
+        }
+    }
+
+    /// A problem with no place in the file.
+    pub fn whole_file(&mut self, message: impl Display, help: impl Display) {
+        self.problems.push(self.make(None, "", message, help));
+    }
+
+    pub fn warning(&mut self, at: At, message: impl Display, help: impl Display) {
+        if self.warnings.len() < MAX_PROBLEMS {
+            self.warnings.push(self.make(Some(at.position()), &at.path(), message, help));
+        }
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// The outcome, in the order of the file.
+    pub fn finish(mut self, config: Option<Config>) -> Result<Loaded, Problems> {
+        self.problems.sort_by_key(|problem| problem.position);
+        // A wrong default is found anew by every service that takes it.
+        self.problems.dedup();
+        self.warnings.sort_by_key(|warning| warning.position);
+        match config {
+            Some(config) if self.problems.is_empty() => {
+                Ok(Loaded { config, warnings: self.warnings })
+            }
+            _ => {
+                if self.more > 0 {
+                    self.whole_file(
+                        format!("{} more problems", self.more),
+                        "mend those above first",
+                    );
+                }
+                Err(Problems { problems: self.problems })
+            }
+        }
+    }
+
+    fn has_room(&mut self) -> bool {
+        let room = self.problems.len() < MAX_PROBLEMS;
+        if !room {
+            self.more += 1;
+        }
+        room
+    }
+
+    fn make(
+        &self,
+        position: Option<Position>,
+        path: &str,
+        message: impl Display,
+        help: impl Display,
+    ) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            position,
+            key_path: path.to_owned(),
+            message: message.to_string(),
+            help: help.to_string(),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What was typed becomes what holds: the service's own key, else the one in
+//! `defaults`, else the built-in default.
+//!
+//! Where a value was wrong, a default stands in, so that the rest can still be
+//! checked; the outcome is then thrown away with the report's problems.
+
+mod health;
+mod service;
+mod tunnel;
+
+use std::path::Path;
+
+use super::{
+    model::{Config, Control, Limits, OnExit, Seed},
+    ranges, raw,
+    report::Report,
+};
+
+/// `directory` is where a relative `seed_file` is looked for.
+pub(super) fn resolve(file: &raw::File, directory: &Path, report: &mut Report) -> Config {
+    Config {
+        interfaces: file.interfaces.iter().map(|interface| interface.value.clone()).collect(),
+        on_exit: file.on_exit.value_or(OnExit::Keep),
+        seed: seed(file, directory, report),
+        control: Control { group: file.group.right().map(|group| group.value.clone()) },
+        limits: limits(&file.limits),
+        services: file
+            .services
+            .iter()
+            .map(|service| service::resolve(service, &file.defaults, report))
+            .collect(),
+    }
+}
+
+fn seed(file: &raw::File, directory: &Path, report: &mut Report) -> Seed {
+    match (file.seed.right(), file.seed_file.right()) {
+        (Some(_), Some(path)) => {
+            report.problem(path.at, "seed is given as well", "give either seed or seed_file");
+            Seed::Generated
+        }
+        (Some(text), None) => Seed::Text(text.value.clone()),
+        (None, Some(path)) => Seed::File(directory.join(&path.value)),
+        (None, None) => Seed::Generated,
+    }
+}
+
+fn limits(keys: &raw::LimitKeys) -> Limits {
+    Limits {
+        slot_space: keys.slot_space.value_or(ranges::DEFAULT_SLOT_SPACE),
+        flow_entries: keys.flow_entries.value_or(ranges::DEFAULT_FLOW_ENTRIES),
+        reset_rate: keys.reset_rate.value_or(ranges::DEFAULT_RESET_RATE),
+        unserved_rate: keys.unserved_rate.value_or(ranges::DEFAULT_UNSERVED_RATE),
+        too_big_rate: keys.too_big_rate.value_or(ranges::DEFAULT_TOO_BIG_RATE),
+        echo_rate: keys.echo_rate.value_or(ranges::DEFAULT_ECHO_RATE),
+        log_rate: keys.log_rate.value_or(ranges::DEFAULT_LOG_RATE),
+    }
+}

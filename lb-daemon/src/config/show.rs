@@ -1,0 +1,65 @@
+//! The effective configuration as YAML: what the file says and every default.
+//!
+//! What is printed is again a valid file, with one exception: a seed that
+//! stands in the file is a secret and is left out.
+
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::model::{Config, OuterSource, Ports, Seed, Tunnel};
+
+const HIDDEN_SEED: &str = "# seed: (set in the file, not shown)\n";
+
+/// The configuration with every default filled in, as YAML.
+pub fn effective_yaml(config: &Config) -> String {
+    let yaml = serde_yaml::to_string(config).expect("a map of strings, numbers and lists");
+    match config.seed {
+        Seed::Text(_) => format!("{HIDDEN_SEED}{yaml}"),
+        Seed::Generated | Seed::File(_) => yaml,
+    }
+}
+
+impl Serialize for Seed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Self::File(path) = self {
+            map.serialize_entry("seed_file", path)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Ports {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Any => serializer.serialize_str("any"),
+            Self::List(ports) => ports.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for Tunnel {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sources = [self.v4, self.v6];
+        let fixed: Vec<IpAddr> = sources.iter().filter_map(fixed_source).collect();
+        let prefixes: Vec<String> = sources.iter().filter_map(source_prefix).collect();
+        let mut map = serializer.serialize_map(None)?;
+        if !fixed.is_empty() {
+            map.serialize_entry("source", &fixed)?;
+        }
+        if !prefixes.is_empty() {
+            map.serialize_entry("source_prefix", &prefixes)?;
+        }
+        map.serialize_entry("ttl", &self.ttl)?;
+        map.end()
+    }
+}
+
+fn fixed_source(source: &OuterSource) -> Option<IpAddr> {
+    if let OuterSource::Fixed(address) = source { Some(*address) } else { None }
+}
+
+fn source_prefix(source: &OuterSource) -> Option<String> {
+    if let OuterSource::Prefix(prefix) = source { Some(prefix.to_string()) } else { None }
+}

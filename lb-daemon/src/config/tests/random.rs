@@ -1,0 +1,167 @@
+//! Random and randomly damaged files: whatever comes, reading ends with a
+//! configuration or with at least one problem, and what was accepted prints as
+//! a file that means the same.
+
+use proptest::prelude::*;
+
+use super::{
+    super::{effective_yaml, parse},
+    good, with_service,
+};
+
+const FULL: &str = include_str!("../../../../deploy/examples/dual-stack.yaml");
+
+/// Reads `text` and holds the outcome to what is promised about it.
+fn read(text: &str) {
+    match parse("lb.yaml", text) {
+        Err(refused) => assert!(!refused.problems.is_empty()),
+        Ok(loaded) => {
+            let printed = effective_yaml(&loaded.config);
+            if !printed.starts_with("# seed") {
+                let again =
+                    parse("lb.yaml", &printed).unwrap_or_else(|p| panic!("{p}\nin\n{printed}"));
+                assert_eq!(again.config, loaded.config, "{printed}");
+            }
+        }
+    }
+}
+
+/// Pieces that YAML and this file's schema give a meaning.
+fn piece() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "\n",
+        "\n  ",
+        "\n    ",
+        "  ",
+        "\t",
+        "- ",
+        ": ",
+        ":",
+        ",",
+        "[",
+        "]",
+        "{",
+        "}",
+        "? ",
+        "|\n",
+        ">\n",
+        "&a ",
+        "*a",
+        "!t ",
+        "#",
+        "\"",
+        "'",
+        "---\n",
+        "...\n",
+        "%YAML 1.2\n",
+        "\r\n",
+        "\u{feff}",
+        "\u{85}",
+        "é",
+        "\0",
+        "~",
+        "<<: ",
+        "interfaces: ",
+        "services: ",
+        "name: ",
+        "vip: ",
+        "port: ",
+        "any",
+        "mode: ",
+        "dsr",
+        "ipip",
+        "backends: ",
+        "address: ",
+        "10.0.0.1",
+        "2001:db8::1",
+        "weight: ",
+        "0",
+        "80",
+        "99999999999999999999",
+        "5s",
+        "1h",
+        "health: ",
+        "type: none",
+        "defaults: ",
+        "idle: ",
+        "tcp",
+        "udp",
+        "unserved: ",
+        "tunnel: ",
+        "source: ",
+        "limits: ",
+    ])
+}
+
+/// Lines that a service may have beside the keys it must have.
+fn service_lines() -> impl Strategy<Value = Vec<&'static str>> {
+    let lines = vec![
+        "protocol: [udp, tcp]",
+        "scheduler: maglev",
+        "table_size: 65537",
+        "health: { interval: 2m, timeout: 1001ms, rise: 9, fall: 1, port: 1 }",
+        "initial_state: down",
+        "idle: { tcp: 90m, udp: 1500ms }",
+        "half_open: 24h",
+        "closing: 1s",
+        "arming: 100ms",
+        "udp: keep",
+        "unserved: pass",
+        "on_backend_dead: reselect",
+    ];
+    let count = lines.len();
+    prop::sample::subsequence(lines, 0..=count)
+}
+
+fn mode_lines() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "mode: dsr",
+        "mode: ipip",
+        "mode: ipip\ntunnel: { source: '2001:db8::1', source_prefix: 198.18.0.0/24 }",
+        "mode: ipip\ntunnel: { source: [192.0.2.1, '2001:db8::1'], ttl: 1 }",
+        "mode: ipip\ntunnel: { source_prefix: [10.0.0.0/8, '2001:db8::/127'], ttl: 255 }",
+    ])
+}
+
+fn pool() -> impl Strategy<Value = String> {
+    prop::collection::btree_map("[A-Za-z0-9._-]{1,63}", (any::<u32>(), 0u16..=1000), 0..20).prop_map(|pool| {
+        let backends = pool.into_iter().enumerate().map(|(number, (name, (address, weight)))| {
+            format!("{{ name: '{name}', address: '2001:db8:{number}::{address:x}', weight: {weight} }}", address = address >> 16)
+        });
+        format!("backends: [{}]", backends.collect::<Vec<_>>().join(", "))
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_good_file_prints_as_itself(lines in service_lines(), mode in mode_lines(), pool in pool()) {
+        let lines = format!("vip: 203.0.113.9\nport: [80, 65535]\n{mode}\n{pool}\n{}", lines.join("\n"));
+        let config = good(&with_service(&lines));
+        prop_assert_eq!(good(&effective_yaml(&config)), config);
+    }
+
+    #[test]
+    fn any_text(text in "\\PC{0,200}") {
+        read(&text);
+    }
+
+    #[test]
+    fn any_pieces(pieces in prop::collection::vec(piece(), 0..80)) {
+        read(&pieces.concat());
+    }
+
+    #[test]
+    fn a_good_file_with_pieces_put_in(
+        edits in prop::collection::vec((0..FULL.len(), 0usize..12, piece()), 1..6),
+    ) {
+        let mut text = FULL.to_owned();
+        for (start, removed, piece) in edits {
+            let start = start.min(text.len());
+            let end = (start + removed).min(text.len());
+            if text.is_char_boundary(start) && text.is_char_boundary(end) {
+                text.replace_range(start..end, piece);
+            }
+        }
+        read(&text);
+    }
+}

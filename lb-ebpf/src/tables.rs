@@ -1,0 +1,94 @@
+//! The maps as the data path sees them.
+
+use aya_ebpf::helpers::generated::bpf_jiffies64;
+use lb_common::abi::{Backend, Budget, PortBucket, Service, SlotWord, VipBucket};
+use lb_common::budget;
+use lb_common::datapath::{FlowContext, Tables};
+use lb_common::hash::FlowWords;
+
+use crate::flows::KernelFlow;
+use crate::maps;
+
+pub struct Maps;
+
+#[inline(always)]
+pub fn slot_word(index: u32) -> Option<SlotWord> {
+    let word = maps::SLOTS.get_ptr(index)?;
+    // SAFETY: a map element stays valid while the program runs; volatile, since
+    // the daemon writes it meanwhile and it must be read once.
+    Some(SlotWord(unsafe { word.read_volatile() }))
+}
+
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: takes no argument and only reads a counter.
+    unsafe { bpf_jiffies64() }
+}
+
+impl Tables for Maps {
+    type Flow<'a> = KernelFlow<'a>;
+
+    #[inline(always)]
+    fn vip_bucket(&self, index: u32) -> Option<&VipBucket> {
+        maps::VIPS.get(index)
+    }
+
+    #[inline(always)]
+    fn port_bucket(&self, index: u32) -> Option<&PortBucket> {
+        maps::PORTS.get(index)
+    }
+
+    #[inline(always)]
+    fn service(&self, id: u16) -> Option<&Service> {
+        maps::SERVICES.get(id as u32)
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<SlotWord> {
+        slot_word(index)
+    }
+
+    #[inline(always)]
+    fn backend(&self, id: u16) -> Option<&Backend> {
+        maps::BACKENDS.get(id as u32)
+    }
+
+    #[inline(always)]
+    fn count(&self, id: u16, bytes: usize, new_connection: bool) {
+        let Some(counters) = maps::BACKEND_STATS.get_ptr_mut(id as u32) else { return };
+        // SAFETY: a per-CPU element; XDP programs are not preempted by each other.
+        unsafe {
+            (*counters).packets += 1;
+            (*counters).bytes += bytes as u64;
+            (*counters).new_connections += new_connection as u64;
+        }
+    }
+
+    #[inline(never)]
+    fn count_unresolved(&self, id: u16) {
+        if let Some(counters) = maps::BACKEND_STATS.get_ptr_mut(id as u32) {
+            // SAFETY: as in `count`.
+            unsafe { (*counters).unresolved += 1 };
+        }
+    }
+
+    #[inline(never)]
+    fn take_token(&self, budget: Budget) -> bool {
+        let kind = budget as u32;
+        let Some(settings) = maps::SETTINGS.get(0) else { return false };
+        let Some(state) = maps::BUDGETS.get_ptr_mut(kind) else { return false };
+        let Some(rate) = settings.budget_per_second.get(kind as usize) else { return false };
+        // SAFETY: a per-CPU element; XDP programs are not preempted by each other.
+        unsafe { budget::take(&mut *state, now(), *rate, settings.ticks_per_second) }
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        now()
+    }
+
+    #[inline(always)]
+    fn flow<'a>(&'a self, words: &'a FlowWords, context: &'a FlowContext<'a>) -> KernelFlow<'a> {
+        KernelFlow::new(words, context)
+    }
+}

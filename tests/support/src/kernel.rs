@@ -1,0 +1,197 @@
+//! The real object in the real kernel, with its maps written by the test.
+
+use std::path::PathBuf;
+
+use aya::maps::{Array, HashMap, MapData, PerCpuArray};
+use aya::programs::{TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod};
+use lb_common::abi::{
+    Backend, BackendCounters, FlowEntry, FlowKey, PortBucket, Service, Settings, TOTALS_LEN,
+    Totals, VipBucket, map_names,
+};
+
+/// Verdicts of XDP programs (`enum xdp_action`).
+pub mod action {
+    pub const ABORTED: u32 = 0;
+    pub const DROP: u32 = 1;
+    pub const PASS: u32 = 2;
+    pub const TX: u32 = 3;
+    pub const REDIRECT: u32 = 4;
+}
+
+/// Wraps a type of `lb_common::abi` for aya's maps.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Plain<T>(pub T);
+
+macro_rules! plain {
+    ($($type:ty),*) => {
+        $(
+            // SAFETY: `repr(C)`, integers and byte arrays only, no padding.
+            unsafe impl Pod for Plain<$type> {}
+        )*
+    };
+}
+
+plain!(Backend, FlowEntry, FlowKey, PortBucket, Service, Settings, VipBucket);
+
+/// Slots and flow entries of a test's maps.
+const SLOT_SPACE: u32 = 1 << 16;
+const FLOW_ENTRIES: u32 = 1024;
+
+/// A loaded object.
+pub struct Kernel {
+    ebpf: Ebpf,
+}
+
+/// What a run of the program gave.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub action: u32,
+    pub packet: Vec<u8>,
+}
+
+/// The object under test, as `cargo xtask build` leaves it.
+pub fn object_path() -> PathBuf {
+    std::env::var_os("LB_EBPF_OBJECT").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bpf/lb-ebpf.o")),
+        PathBuf::from,
+    )
+}
+
+impl Kernel {
+    /// Loads the object with maps of its own.
+    pub fn load() -> Self {
+        let path = object_path();
+        let object = std::fs::read(&path)
+            .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask build` first", path.display()));
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(map_names::SLOTS, SLOT_SPACE)
+            .map_max_entries(map_names::INSERT_FAILED, SLOT_SPACE / 64)
+            .map_max_entries(map_names::FLOWS, FLOW_ENTRIES)
+            .load(&object)
+            .expect("the object loads (as root)");
+        for name in ["lb_xdp", "lb_clock"] {
+            program(&mut ebpf, name).load().unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        }
+        Self { ebpf }
+    }
+
+    /// Runs the data path on a frame that came in on interface 1 (loopback,
+    /// the only one a test run may claim).
+    pub fn run(&mut self, frame: &[u8]) -> Outcome {
+        let mut out = vec![0; frame.len() + 256];
+        let result = program(&mut self.ebpf, "lb_xdp")
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut out),
+                ..TestRunOptions::new()
+            })
+            .expect("BPF_PROG_TEST_RUN");
+        out.truncate(result.data_size_out as usize);
+        Outcome { action: result.return_value, packet: out }
+    }
+
+    /// The low half of the data path's clock.
+    pub fn clock(&mut self) -> u32 {
+        let frame = [0u8; 64];
+        let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
+        program(&mut self.ebpf, "lb_clock")
+            .test_run(options)
+            .expect("BPF_PROG_TEST_RUN")
+            .return_value
+    }
+
+    fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
+        Array::try_from(self.ebpf.map_mut(name).expect(name)).expect(name)
+    }
+
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.array(map_names::SETTINGS).set(0, Plain(settings), 0).expect("settings");
+    }
+
+    pub fn set_vip_bucket(&mut self, index: u32, bucket: VipBucket) {
+        self.array(map_names::VIPS).set(index, Plain(bucket), 0).expect("VIP bucket");
+    }
+
+    pub fn vip_bucket(&mut self, index: u32) -> VipBucket {
+        self.array::<Plain<VipBucket>>(map_names::VIPS).get(&index, 0).expect("VIP bucket").0
+    }
+
+    pub fn set_port_bucket(&mut self, index: u32, bucket: PortBucket) {
+        self.array(map_names::PORTS).set(index, Plain(bucket), 0).expect("port bucket");
+    }
+
+    pub fn port_bucket(&mut self, index: u32) -> PortBucket {
+        self.array::<Plain<PortBucket>>(map_names::PORTS).get(&index, 0).expect("port bucket").0
+    }
+
+    pub fn set_service(&mut self, id: u16, service: Service) {
+        self.array(map_names::SERVICES).set(id.into(), Plain(service), 0).expect("service");
+    }
+
+    pub fn set_backend(&mut self, id: u16, backend: Backend) {
+        self.array(map_names::BACKENDS).set(id.into(), Plain(backend), 0).expect("backend");
+    }
+
+    pub fn set_slot(&mut self, index: u32, word: u64) {
+        self.array(map_names::SLOTS).set(index, word, 0).expect("slot");
+    }
+
+    /// Whether an insert is noted to have failed in the group of `slot`.
+    pub fn insert_failed(&mut self, slot: u32) -> bool {
+        self.array::<u64>(map_names::INSERT_FAILED).get(&(slot / 64), 0).expect("stamp") != 0
+    }
+
+    fn flows(&mut self) -> HashMap<&mut MapData, Plain<FlowKey>, Plain<FlowEntry>> {
+        HashMap::try_from(self.ebpf.map_mut(map_names::FLOWS).expect("FLOWS")).expect("FLOWS")
+    }
+
+    pub fn flow(&mut self, key: FlowKey) -> Option<FlowEntry> {
+        self.flows().get(&Plain(key), 0).ok().map(|entry| entry.0)
+    }
+
+    pub fn set_flow(&mut self, key: FlowKey, entry: FlowEntry) {
+        self.flows().insert(Plain(key), Plain(entry), 0).expect("flow");
+    }
+
+    /// Fills the flow table with flows of nobody.
+    pub fn fill_flows(&mut self, entry: FlowEntry) {
+        for i in 0..FLOW_ENTRIES {
+            let mut key = FlowKey { protocol: 255, ..FlowKey::default() };
+            key.source[..4].copy_from_slice(&i.to_ne_bytes());
+            self.flows().insert(Plain(key), Plain(entry), 0).expect("room in the flow table");
+        }
+    }
+
+    /// Counters, summed over the CPUs.
+    pub fn totals(&mut self) -> Totals {
+        let map = self.ebpf.map_mut(map_names::TOTALS).expect("TOTALS");
+        let map = PerCpuArray::<_, [u64; TOTALS_LEN]>::try_from(map).expect("TOTALS");
+        let sum = sum(map.get(&0, 0).expect("TOTALS").iter());
+        // SAFETY: `Totals` is `repr(C)` and consists of TOTALS_LEN u64.
+        unsafe { std::mem::transmute::<[u64; TOTALS_LEN], Totals>(sum) }
+    }
+
+    pub fn backend_counters(&mut self, id: u16) -> BackendCounters {
+        let map = self.ebpf.map_mut(map_names::BACKEND_STATS).expect("BACKEND_STATS");
+        let map = PerCpuArray::<_, [u64; 4]>::try_from(map).expect("BACKEND_STATS");
+        let [packets, bytes, new_connections, unresolved] =
+            sum(map.get(&id.into(), 0).expect("BACKEND_STATS").iter());
+        BackendCounters { packets, bytes, new_connections, unresolved }
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut Xdp {
+    ebpf.program_mut(name).expect(name).try_into().expect("an XDP program")
+}
+
+fn sum<'a, const N: usize>(per_cpu: impl Iterator<Item = &'a [u64; N]>) -> [u64; N] {
+    let mut sum = [0; N];
+    for values in per_cpu {
+        for (total, value) in sum.iter_mut().zip(values) {
+            *total += value;
+        }
+    }
+    sum
+}
