@@ -6,4 +6,6 @@ pub mod config;
 pub mod dataplane;
 pub mod health;
 pub mod loader;
+pub mod netlink;
+pub mod slots;
 mod sys;
