@@ -8,4 +8,5 @@ pub mod health;
 pub mod loader;
 pub mod netlink;
 pub mod slots;
+pub mod state;
 mod sys;

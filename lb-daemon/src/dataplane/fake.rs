@@ -7,8 +7,8 @@ use std::{
 };
 
 use lb_common::abi::{
-    Backend, BackendCounters, FlowEntry, FlowKey, PortBucket, PortEntry, SLOTS_PER_FAIL_STAMP,
-    Service, Settings, SlotWord, Totals, VipBucket, VipEntry,
+    Backend, BackendCounters, FlowEntry, FlowKey, PortBucket, PortEntry, Service, Settings, Totals,
+    VipBucket, VipEntry,
 };
 
 use super::{BatchCursor, DataPlane, Place, Ticks};
@@ -17,12 +17,8 @@ use super::{BatchCursor, DataPlane, Place, Ticks};
 pub struct Fake {
     pub now: u64,
     pub ticks: Ticks,
-    pub slot_space: u32,
     pub flow_capacity: u32,
     pub settings: Settings,
-    pub slots: BTreeMap<u32, SlotWord>,
-    /// By stamp, not by slot.
-    pub insert_failed: HashMap<u32, u64>,
     pub services: BTreeMap<u16, Service>,
     pub backends: BTreeMap<u16, Backend>,
     pub vips: HashMap<Place, VipEntry>,
@@ -38,7 +34,6 @@ pub struct Fake {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Write {
     Settings,
-    Slot(u32),
     Service(u16),
     Backend(u16),
     Vip(Place),
@@ -50,11 +45,8 @@ impl Default for Fake {
         Self {
             now: 1 << 32,
             ticks: Ticks::new(1000).expect("a rate that kernels have"),
-            slot_space: 1 << 20,
             flow_capacity: 1 << 16,
             settings: Settings::default(),
-            slots: BTreeMap::new(),
-            insert_failed: HashMap::new(),
             services: BTreeMap::new(),
             backends: BTreeMap::new(),
             vips: HashMap::new(),
@@ -92,25 +84,6 @@ impl DataPlane for Fake {
     fn set_settings(&mut self, settings: &Settings) {
         self.writes.push(Write::Settings);
         self.settings = *settings;
-    }
-
-    fn slot_space(&self) -> u32 {
-        self.slot_space
-    }
-
-    fn slot(&self, index: u32) -> SlotWord {
-        assert!(index < self.slot_space);
-        self.slots.get(&index).copied().unwrap_or(SlotWord(0))
-    }
-
-    fn set_slot(&mut self, index: u32, word: SlotWord) {
-        assert!(index < self.slot_space);
-        self.writes.push(Write::Slot(index));
-        self.slots.insert(index, word);
-    }
-
-    fn insert_failed(&self, slot: u32) -> Option<u64> {
-        self.insert_failed.get(&(slot / SLOTS_PER_FAIL_STAMP)).copied()
     }
 
     fn service(&self, id: u16) -> Service {

@@ -14,8 +14,7 @@ use aya::{
 };
 use lb_common::abi::{
     Backend, BackendCounters, FlowEntry, FlowKey, FlowOwner, FlowSeen, PortBucket, PortEntry,
-    SLOTS_PER_FAIL_STAMP, Service, Settings, SlotWord, TOTALS_LEN, Totals, VIP_WAYS, VipBucket,
-    VipEntry, backend_flags, map_names,
+    Service, Settings, TOTALS_LEN, Totals, VIP_WAYS, VipBucket, VipEntry, backend_flags, map_names,
 };
 
 use super::{
@@ -43,8 +42,6 @@ pub struct Kernel {
     vips: Mapped<VipBucket>,
     ports: Mapped<PortBucket>,
     services: Mapped<Service>,
-    slots: Mapped<SlotWord>,
-    insert_failed: Mapped<u64>,
     backends: Mapped<Backend>,
     flows: MapData,
     flow_capacity: u32,
@@ -68,8 +65,6 @@ impl Kernel {
             vips: open_mapped(pins, map_names::VIPS)?,
             ports: open_mapped(pins, map_names::PORTS)?,
             services: open_mapped(pins, map_names::SERVICES)?,
-            slots: open_mapped(pins, map_names::SLOTS)?,
-            insert_failed: open_mapped(pins, map_names::INSERT_FAILED)?,
             backends: open_mapped(pins, map_names::BACKENDS)?,
             flows,
             flow_capacity: info.max_entries(),
@@ -91,7 +86,7 @@ fn open(pins: &PinDir, name: &str) -> Result<(MapData, MapInfo), OpenError> {
     Ok((data, info))
 }
 
-fn open_mapped<T: Words>(pins: &PinDir, name: &str) -> Result<Mapped<T>, OpenError> {
+pub(super) fn open_mapped<T: Words>(pins: &PinDir, name: &str) -> Result<Mapped<T>, OpenError> {
     let (data, info) = open(pins, name)?;
     Mapped::new(data.fd(), info.max_entries())
         .map_err(|source| OpenError::Mmap { path: pins.map(name), source })
@@ -132,22 +127,6 @@ impl DataPlane for Kernel {
 
     fn set_settings(&mut self, settings: &Settings) {
         self.settings.store::<8>(0, settings);
-    }
-
-    fn slot_space(&self) -> u32 {
-        self.slots.len()
-    }
-
-    fn slot(&self, index: u32) -> SlotWord {
-        self.slots.load(index)
-    }
-
-    fn set_slot(&mut self, index: u32, word: SlotWord) {
-        self.slots.words(index)[0].store(word.0, Ordering::Release);
-    }
-
-    fn insert_failed(&self, slot: u32) -> Option<u64> {
-        Some(self.insert_failed.load(slot / SLOTS_PER_FAIL_STAMP)).filter(|ticks| *ticks != 0)
     }
 
     fn service(&self, id: u16) -> Service {

@@ -70,10 +70,6 @@ impl<T: Words> Mapped<T> {
         Ok(Self { start: start.cast(), bytes, len, kind: PhantomData })
     }
 
-    pub fn len(&self) -> u32 {
-        self.len
-    }
-
     /// The words of one value.
     pub fn words(&self, index: u32) -> &[AtomicU64] {
         assert!(index < self.len, "index {index} of a map with {} entries", self.len);

@@ -7,6 +7,7 @@
 mod clock;
 mod fake;
 mod kernel;
+mod kernel_slots;
 mod mmap;
 mod place;
 mod port_table;
@@ -19,20 +20,22 @@ mod table_tests;
 use std::io;
 
 use lb_common::abi::{
-    Backend, BackendCounters, FlowEntry, FlowKey, PortBucket, PortEntry, Service, Settings,
-    SlotWord, Totals, VipBucket, VipEntry,
+    Backend, BackendCounters, FlowEntry, FlowKey, PortBucket, PortEntry, Service, Settings, Totals,
+    VipBucket, VipEntry,
 };
 
 pub use crate::sys::BatchCursor;
 pub use clock::{Clock, ClockError};
 pub use fake::{Fake, Write};
 pub use kernel::{Kernel, OpenError};
+pub use kernel_slots::KernelSlots;
 pub use place::{NoRoom, Place};
 pub use port_table::PortTable;
 pub use ticks::Ticks;
 pub use vip_table::{VipTable, address_of, words_of};
 
-/// The maps, and the clock their times are in.
+/// The maps, and the clock their times are in. (The slots are apart:
+/// [`SlotMemory`](crate::slots::SlotMemory).)
 ///
 /// What is memory-mapped can be read and written without fail; the rest are
 /// system calls. Indexes beyond a map's end are bugs and panic.
@@ -43,13 +46,6 @@ pub trait DataPlane {
 
     fn settings(&self) -> Settings;
     fn set_settings(&mut self, settings: &Settings);
-
-    /// Slots there are, all services together.
-    fn slot_space(&self) -> u32;
-    fn slot(&self, index: u32) -> SlotWord;
-    fn set_slot(&mut self, index: u32, word: SlotWord);
-    /// When an insert last failed for this slot or one that shares its stamp.
-    fn insert_failed(&self, slot: u32) -> Option<u64>;
 
     fn service(&self, id: u16) -> Service;
     /// Fields are stored one word at a time: a table that packets use must not
