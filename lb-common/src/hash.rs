@@ -112,8 +112,11 @@ impl FlowHash {
 }
 
 /// The two buckets, out of `buckets` (a power of two), where `words` may be.
+/// Neighbouring IPv4 addresses differ in the topmost bits alone, and products
+/// carry nothing down: those bits are folded into the lower half first.
 #[inline(always)]
 pub fn two_buckets(words: [u64; 2], buckets: u32) -> [u32; 2] {
-    let hash = round(round(M3, words[0], M1), words[1], M2);
+    let both = round(M3, words[0], M1) ^ words[1];
+    let hash = round(round(both, both >> 32, M2), 0, M1);
     [hash as u32 & (buckets - 1), (hash >> 32) as u32 & (buckets - 1)]
 }

@@ -3,5 +3,10 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod dataplane;
 pub mod health;
 pub mod loader;
+pub mod netlink;
+pub mod slots;
+pub mod state;
+mod sys;

@@ -1,3 +1,31 @@
-//! Getting the data path into the kernel.
+//! Getting the data path into the kernel, and finding it there again.
+//!
+//! Everything that must outlive the daemon is pinned below one directory per
+//! instance: the maps under their names, the program as `program`, and one link
+//! per interface as `link-IFINDEX`. Packets are forwarded by what is pinned,
+//! not by the daemon: it may die at any time, and the next one opens the same
+//! pins, loads its own program onto the same maps and swaps it into the links.
+//!
+//! - [`object`]: the eBPF object inside this binary.
+//! - [`preflight`]: what the host must offer.
+//! - [`layout`]: what the maps must look like.
+//! - [`load`]: maps and program into the kernel, new or adopted.
+//! - [`attach`]: the program onto interfaces.
+//! - [`unload`]: everything out again.
 
+mod attach;
+mod attached;
+mod layout;
+mod load;
 pub mod object;
+mod pins;
+mod preflight;
+mod unload;
+
+pub use attach::{AttachError, Attacher, Attachment, Mode, Request};
+pub use attached::{Attached, attached};
+pub use layout::{Difference, MapSizes};
+pub use load::{LoadError, Loaded, load};
+pub use pins::PinDir;
+pub use preflight::{PreflightError, preflight};
+pub use unload::{UnloadError, Unloaded, unload};

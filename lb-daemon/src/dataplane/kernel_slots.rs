@@ -1,0 +1,37 @@
+//! The slots of all services, in this process's memory.
+
+use std::sync::atomic::Ordering;
+
+use lb_common::abi::{SLOTS_PER_FAIL_STAMP, SlotWord, map_names};
+
+use super::{OpenError, kernel::open_mapped, mmap::Mapped};
+use crate::{loader::PinDir, slots::SlotMemory};
+
+#[derive(Debug)]
+pub struct KernelSlots {
+    words: Mapped<SlotWord>,
+    insert_failed: Mapped<u64>,
+}
+
+impl KernelSlots {
+    pub fn open(pins: &PinDir) -> Result<Self, OpenError> {
+        Ok(Self {
+            words: open_mapped(pins, map_names::SLOTS)?,
+            insert_failed: open_mapped(pins, map_names::INSERT_FAILED)?,
+        })
+    }
+}
+
+impl SlotMemory for KernelSlots {
+    fn load(&self, index: u32) -> SlotWord {
+        self.words.load(index)
+    }
+
+    fn store(&mut self, index: u32, word: SlotWord) {
+        self.words.words(index)[0].store(word.0, Ordering::Release);
+    }
+
+    fn last_failure(&self, index: u32) -> Option<u64> {
+        Some(self.insert_failed.load(index / SLOTS_PER_FAIL_STAMP)).filter(|ticks| *ticks != 0)
+    }
+}

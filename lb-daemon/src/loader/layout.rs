@@ -1,0 +1,143 @@
+//! What each map must look like.
+//!
+//! aya reuses a pinned map of any type and size without a word, and a program
+//! that reads values of another layout would forward packets to nowhere. So
+//! what is pinned is compared first, and what was just created, too: a daemon
+//! and an object from different builds do not go together either.
+
+use std::fmt;
+
+use aya::maps::{MapInfo, MapType};
+use lb_common::abi::{
+    Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, MAX_BACKENDS, MAX_SERVICES,
+    PORT_BUCKETS, PortBucket, SLOTS_PER_FAIL_STAMP, Service, Settings, Totals, VIP_BUCKETS,
+    VipBucket, map_names,
+};
+
+/// Sizes that the configuration decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MapSizes {
+    /// Slots of all services together.
+    pub slots: u32,
+    pub flows: u32,
+}
+
+impl MapSizes {
+    pub const fn fail_stamps(&self) -> u32 {
+        self.slots.div_ceil(SLOTS_PER_FAIL_STAMP)
+    }
+}
+
+/// The shape of a map, as the kernel tells it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Shape {
+    pub kind: MapType,
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+    pub flags: u32,
+}
+
+impl From<&MapInfo> for Shape {
+    fn from(info: &MapInfo) -> Self {
+        Self {
+            kind: info.map_type().unwrap_or(MapType::Unspecified),
+            key_size: info.key_size(),
+            value_size: info.value_size(),
+            max_entries: info.max_entries(),
+            flags: info.map_flags(),
+        }
+    }
+}
+
+/// `BPF_F_MMAPABLE`.
+const MMAPABLE: u32 = 1024;
+
+/// Every pinned map and its shape.
+pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 11] {
+    use map_names as name;
+    [
+        (name::SETTINGS, mapped::<Settings>(1)),
+        (name::VIPS, mapped::<VipBucket>(VIP_BUCKETS)),
+        (name::PORTS, mapped::<PortBucket>(PORT_BUCKETS)),
+        (name::SERVICES, mapped::<Service>(MAX_SERVICES)),
+        (name::SLOTS, mapped::<u64>(sizes.slots)),
+        (name::INSERT_FAILED, mapped::<u64>(sizes.fail_stamps())),
+        (name::BACKENDS, mapped::<Backend>(MAX_BACKENDS)),
+        (name::FLOWS, shape::<FlowKey, FlowEntry>(MapType::Hash, sizes.flows, 0)),
+        (name::TOTALS, per_cpu::<Totals>(1)),
+        (name::BACKEND_STATS, per_cpu::<BackendCounters>(MAX_BACKENDS)),
+        (name::BUDGETS, per_cpu::<BudgetState>(Budget::COUNT as u32)),
+    ]
+}
+
+const fn mapped<V>(max_entries: u32) -> Shape {
+    shape::<u32, V>(MapType::Array, max_entries, MMAPABLE)
+}
+
+const fn per_cpu<V>(max_entries: u32) -> Shape {
+    shape::<u32, V>(MapType::PerCpuArray, max_entries, 0)
+}
+
+const fn shape<K, V>(kind: MapType, max_entries: u32, flags: u32) -> Shape {
+    let (key_size, value_size) = (size_of::<K>() as u32, size_of::<V>() as u32);
+    Shape { kind, key_size, value_size, max_entries, flags }
+}
+
+/// One thing about a map that is not as expected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    pub map: String,
+    pub what: &'static str,
+    pub found: String,
+    pub expected: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { map, what, found, expected } = self;
+        write!(f, "{map}: {what} is {found}, this version needs {expected}")
+    }
+}
+
+/// Everything in which `found` is not `expected`.
+pub(super) fn compare(map: &str, found: &Shape, expected: &Shape) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut note = |what, found: String, expected: String| {
+        if found != expected {
+            differences.push(Difference { map: map.to_owned(), what, found, expected });
+        }
+    };
+    note("type", format!("{:?}", found.kind), format!("{:?}", expected.kind));
+    note("key size", found.key_size.to_string(), expected.key_size.to_string());
+    note("value size", found.value_size.to_string(), expected.value_size.to_string());
+    note("number of entries", found.max_entries.to_string(), expected.max_entries.to_string());
+    note("flags", format!("{:#x}", found.flags), format!("{:#x}", expected.flags));
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_difference_is_named_with_both_values() {
+        let expected = mapped::<u64>(100);
+        assert_eq!(compare("SLOTS", &expected, &expected), []);
+        let found = Shape { max_entries: 50, flags: 0, ..expected };
+        let said: Vec<_> =
+            compare("SLOTS", &found, &expected).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "SLOTS: number of entries is 50, this version needs 100",
+                "SLOTS: flags is 0x0, this version needs 0x400",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rest_of_slots_has_a_stamp_too() {
+        assert_eq!(MapSizes { slots: 65, flows: 1 }.fail_stamps(), 2);
+    }
+}

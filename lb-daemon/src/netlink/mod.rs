@@ -1,0 +1,28 @@
+//! What the daemon learns from the kernel about the network around it: which
+//! interfaces and addresses the host has, and where frames for each backend go.
+//!
+//! [`Monitor`] is the running part: a thread that follows the kernel's events
+//! and publishes [`Links`], [`LocalAddresses`] and [`NextHops`]. What it knows
+//! and decides is the pure state machine in `resolver`, which is tested on
+//! made-up events. [`xdp_features`] and [`ethtool`] ask a driver what it can
+//! do and what it counted; [`preflight`] turns that into findings an operator
+//! can act on.
+
+mod address;
+mod event;
+mod link;
+mod mac;
+mod monitor;
+mod neighbour;
+mod next_hop;
+mod resolver;
+mod route;
+mod socket;
+mod wanted;
+mod worker;
+
+pub use address::LocalAddresses;
+pub use link::{Link, LinkChange, LinkStatistics, Links, Operation, XdpAttachment, XdpMode};
+pub use mac::MacAddress;
+pub use monitor::{Monitor, MonitorError};
+pub use next_hop::{Neighbour, NextHop, NextHopError, NextHops};

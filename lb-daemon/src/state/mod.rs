@@ -1,0 +1,15 @@
+//! What must survive the daemon: who has which number.
+//!
+//! The data path knows services, VIPs and backends by number, and flow entries
+//! and slots outlive the daemon. So the numbers are written to disk before they
+//! are used in a map, and a new daemon, or a reload, finds the same ones for
+//! the same names.
+
+mod identity;
+mod ids;
+mod seed;
+mod store;
+
+pub use identity::{Identity, NoRoom, ServiceIdentity, StoredTable};
+pub use seed::{SeedError, hash_key};
+pub use store::{StateError, StateFile};
