@@ -69,7 +69,7 @@ fn text(stats: &Stats, arguments: &args::Stats) -> String {
     render(stats, &view)
 }
 
-/// Goes on when the daemon stops: it may be about to be restarted.
+/// Goes on when the daemon stops under it, which may be about to be restarted.
 fn watch(source: &Source, interval: Duration, arguments: &args::Stats) -> Result<(), Failure> {
     let in_place = !arguments.json && io::stdout().is_terminal();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -77,14 +77,18 @@ fn watch(source: &Source, interval: Duration, arguments: &args::Stats) -> Result
     runtime.block_on(async {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seen = false;
         loop {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => return Ok(()),
                 _ = ticks.tick() => {}
             }
             let frame = match source.fetch() {
-                Ok(stats) => text(&stats, arguments),
-                Err(failure) if in_place && failure.code == Code::NotRunning => {
+                Ok(stats) => {
+                    seen = true;
+                    text(&stats, arguments)
+                }
+                Err(failure) if in_place && seen && failure.code == Code::NotRunning => {
                     format!("{failure}\nwaiting for it; Ctrl-C ends this\n")
                 }
                 Err(failure) => return Err(failure),

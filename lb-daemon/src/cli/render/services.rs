@@ -118,7 +118,6 @@ fn service_note(service: &ServiceStats) -> String {
     if service.fail_open {
         notes.push("no backend is up: failing open to all".to_owned());
     }
-    notes.push(format!("{} {}", service.mode, service.scheduler));
     if slots.in_transition > 0 {
         notes.push(format!(
             "{} of {} slots in transition ({} arming, {} storing, {} looking up)",
@@ -129,6 +128,7 @@ fn service_note(service: &ServiceStats) -> String {
             slots.looking,
         ));
     }
+    notes.push(format!("{} {}", service.mode, service.scheduler));
     notes.join(", ")
 }
 

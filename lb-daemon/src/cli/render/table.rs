@@ -5,7 +5,7 @@ use super::{View, style::Style};
 
 const GAP: &str = "  ";
 /// Less of the last column says nothing.
-const LEAST_LAST: usize = 10;
+const LEAST_LAST: usize = 24;
 
 #[derive(Clone, Copy)]
 pub enum Align {
@@ -116,7 +116,11 @@ mod tests {
 
     fn table(width: Option<usize>) -> String {
         let rows = [
-            vec!["a".into(), "1".into(), "a note of some length".into()],
+            vec![
+                "a".into(),
+                "1".into(),
+                "a note that is longer than the last column must be".into(),
+            ],
             vec!["bcdef".into(), "234".into(), Cell::default()],
         ];
         lay_out(&COLUMNS, &rows, &View { width, colour: false, all: false })
@@ -127,20 +131,20 @@ mod tests {
         assert_eq!(
             table(None),
             "NAME     N  NOTE\n\
-             a        1  a note of some length\n\
+             a        1  a note that is longer than the last column must be\n\
              bcdef  234\n"
         );
     }
 
     #[test]
     fn the_last_column_is_cut_before_any_goes() {
-        assert_eq!(table(Some(22)).lines().nth(1), Some("a        1  a note of…"));
+        assert_eq!(table(Some(36)).lines().nth(1), Some("a        1  a note that is longer t…"));
     }
 
     #[test]
     fn then_the_least_important_go() {
-        assert_eq!(table(Some(20)).lines().nth(1), Some("a      a note of so…"));
-        assert_eq!(table(Some(10)), "NAME\na\nbcdef\n");
+        assert_eq!(table(Some(31)).lines().nth(1), Some("a      a note that is longer t…"));
+        assert_eq!(table(Some(30)), "NAME\na\nbcdef\n");
     }
 
     #[test]

@@ -100,7 +100,7 @@ INTERFACE  XDP     STATE     RX PKT/S  RX BIT/S  TX PKT/S  TX BIT/S  LOST  NOTE
 eth0       native  attached      1.2k      1.0M      1.2k      1.0M     2  xdp_tx_errors 2
 
 SERVICE  ADDRESS                 STATE      FOR  WEIGHT   SHARE  CONN/S  PKT/S  BIT/S  PACKETS  BYTES  NOTE
-web      203.0.113.10:80/tcp +1  1/2 up                              12   1.2k   1.0M     3.0M   300M  dsr maglev, 7 of 65,537 slots in transition (3 arming, 4 storing, 0 looking up)
+web      203.0.113.10:80/tcp +1  1/2 up                              12   1.2k   1.0M     3.0M   300M  7 of 65,537 slots in transition (3 arming, 4 storing, 0 looking up), dsr maglev
   web-1  10.0.0.11               up      1m 15s       1  100.0%      12   1.2k   1.0M     1.5M   150M
   web-2  10.0.0.11               dead    1m 15s       1    0.0%       0      0      0     1.5M   150M  connection refused (3 failures in a row)
 

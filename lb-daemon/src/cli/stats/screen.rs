@@ -33,11 +33,11 @@ pub fn redraw(frame: &str, height: usize) -> String {
     let mut text = HOME.to_owned();
     let shown = if lines.len() > room { room - 1 } else { lines.len() };
     for line in &lines[..shown] {
-        text.push_str(&format!("{line}{CLEAR_TO_END_OF_LINE}\r\n"));
+        text.push_str(&format!("{line}{CLEAR_TO_END_OF_LINE}\n"));
     }
     text.push_str(CLEAR_BELOW);
     if shown < lines.len() {
-        text.push_str(&format!("… {} more lines; try --service NAME\r\n", lines.len() - shown));
+        text.push_str(&format!("… {} more lines; try --service NAME\n", lines.len() - shown));
     }
     text
 }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_fits_is_drawn_whole() {
-        assert_eq!(redraw("a\nb\n", 4), "\x1b[Ha\x1b[K\r\nb\x1b[K\r\n\x1b[J");
+        assert_eq!(redraw("a\nb\n", 4), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
     }
 
     #[test]

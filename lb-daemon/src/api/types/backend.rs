@@ -1,0 +1,100 @@
+//! A backend of one service: its health, its share and its traffic.
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{Connections, Traffic};
+use crate::health::State;
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackendStats {
+    pub name: String,
+    pub address: String,
+    pub state: BackendState,
+    /// What led to `state`, in words.
+    pub reason: String,
+    /// When `state` began.
+    pub since: u64,
+    pub weight: u32,
+    /// Part of the service's slots whose new flows it gets, 0 to 1.
+    #[serde(serialize_with = "finely_rounded")]
+    pub share: f64,
+    #[serde(flatten)]
+    pub traffic: Traffic,
+    #[serde(flatten)]
+    pub connections: Connections,
+    /// Packets dropped because its next hop was unknown.
+    pub unresolved: u64,
+    /// Unknown until it is resolved.
+    pub next_hop: Option<NextHopStats>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendState {
+    /// Not probed enough yet.
+    #[default]
+    Unknown,
+    Up,
+    /// Gets no new flows and keeps the ones it has.
+    Failing,
+    /// Refuses, is unreachable, or its neighbour failed.
+    Dead,
+}
+
+impl BackendState {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Failing => "failing",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl From<State> for BackendState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Unknown => Self::Unknown,
+            State::Up => Self::Up,
+            State::Failing => Self::Failing,
+            State::Dead => Self::Dead,
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NextHopStats {
+    pub interface: String,
+    /// The gateway, or the backend itself when it is on the link.
+    pub address: String,
+    pub mac: String,
+    /// Largest client packet that fits.
+    pub mtu: u32,
+}
+
+fn finely_rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 1e6).round() / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_stands_directly_in_a_backend() {
+        let backend = BackendStats {
+            state: BackendState::Failing,
+            traffic: Traffic { packets: 3, packets_per_second: 1.26, ..Traffic::default() },
+            ..BackendStats::default()
+        };
+        let value = serde_json::to_value(&backend).unwrap();
+        assert_eq!(value["packets"], 3);
+        assert_eq!(value["packets_per_second"], 1.3);
+        assert_eq!(value["state"], "failing");
+        let back: BackendStats = serde_json::from_value(value).unwrap();
+        assert_eq!(back.traffic.packets, 3);
+    }
+}
