@@ -345,3 +345,6 @@ impl Resolver {
 fn neighbour_of(target: IpAddr, route: &Route) -> NeighbourKey {
     NeighbourKey { ifindex: route.ifindex, address: route.gateway.unwrap_or(target) }
 }
+
+#[cfg(test)]
+mod tests;
