@@ -9,7 +9,7 @@ use std::{
 use lb_daemon::netlink::{MacAddress, NextHop, NextHopError, NextHops, Operation};
 use tokio::sync::watch;
 
-use crate::hosts::{Hosts, run, wait};
+use crate::hosts::{Hosts, run, until, wait};
 
 type Hops = watch::Receiver<Arc<NextHops>>;
 
@@ -152,14 +152,6 @@ fn changes_are_published_within_100_ms() {
 
 fn neighbour(hosts: &Hosts, address: &str) -> String {
     hosts.lb(&format!("-d neigh show {address}"))
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! The two hosts of a test, and how to look at them.
 
-use std::{fs::File, process::Command, time::Duration};
+use std::{
+    fs::File,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use lb_daemon::netlink::Monitor;
 use nix::sched::{CloneFlags, setns};
@@ -90,6 +94,15 @@ pub fn run(command: &str) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command}: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Looks again and again until it is so.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Waits until `found` accepts the published state.
