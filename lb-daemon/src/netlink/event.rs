@@ -1,6 +1,6 @@
 //! What the kernel tells, reduced to what the resolver wants to know.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::RangeInclusive};
 
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
@@ -35,17 +35,20 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    pub fn contains(self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(prefix), IpAddr::V4(address)) => {
-                let differ = u32::from(prefix) ^ u32::from(address);
-                differ.leading_zeros() >= u32::from(self.length)
+    /// Its first and last address: all between them, in the order of
+    /// [`IpAddr`], are in it.
+    pub fn range(self) -> RangeInclusive<IpAddr> {
+        match self.address {
+            IpAddr::V4(address) => {
+                let host = u32::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
+                let bits = u32::from(address);
+                IpAddr::V4((bits & !host).into())..=IpAddr::V4((bits | host).into())
             }
-            (IpAddr::V6(prefix), IpAddr::V6(address)) => {
-                let differ = u128::from(prefix) ^ u128::from(address);
-                differ.leading_zeros() >= u32::from(self.length)
+            IpAddr::V6(address) => {
+                let host = u128::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
+                let bits = u128::from(address);
+                IpAddr::V6((bits & !host).into())..=IpAddr::V6((bits | host).into())
             }
-            _ => false,
         }
     }
 }
@@ -148,8 +151,12 @@ mod tests {
     use super::*;
     use crate::netlink::{MacAddress, neighbour::Resolution};
 
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
     fn prefix(address: &str, length: u8) -> Prefix {
-        Prefix { address: address.parse().unwrap(), length }
+        Prefix { address: ip(address), length }
     }
 
     fn bytes(message: RouteNetlinkMessage) -> Vec<u8> {
@@ -292,12 +299,15 @@ mod tests {
             ("0.0.0.0", 0, "192.0.2.1", true),
             ("192.0.2.1", 32, "192.0.2.1", true),
             ("192.0.2.1", 32, "192.0.2.0", false),
+            ("10.1.2.3", 8, "10.0.0.0", true),
             ("::", 0, "2001:db8::1", true),
+            ("2001:db8::1", 128, "2001:db8::1", true),
+            ("2001:db8::1", 128, "2001:db8::2", false),
             ("::", 0, "192.0.2.1", false),
             ("2001:db8::", 32, "2001:db9::1", false),
         ];
         for (address, length, member, expected) in cases {
-            let contains = prefix(address, length).contains(member.parse().unwrap());
+            let contains = prefix(address, length).range().contains(&ip(member));
             assert_eq!(contains, expected, "{address}/{length} and {member}");
         }
     }

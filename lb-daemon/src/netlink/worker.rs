@@ -34,6 +34,8 @@ const SETTLING: Duration = Duration::from_millis(5);
 /// more than [`LONGEST_PAUSE`] lies between two rounds.
 const LOOKUP_SHARE: u32 = 5;
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Datagrams read before other work has its turn.
+const EVENTS_AT_ONCE: usize = 1024;
 /// Discovered path MTUs come and expire without an event.
 const REFRESH: Duration = Duration::from_secs(30);
 /// After a failure to talk to the kernel.
@@ -139,7 +141,7 @@ impl Worker {
     fn hear(&mut self) {
         let quiet = !self.resolver.has_stale();
         let now = Instant::now();
-        loop {
+        for _ in 0..EVENTS_AT_ONCE {
             match self.events.receive() {
                 Ok(Received::Datagram(datagram)) => {
                     for event in event::decode_datagram(&datagram) {
