@@ -2,10 +2,11 @@
 //! errors go to the backend whose flow they quote, neighbour discovery goes to
 //! the kernel.
 
-use super::parse::{Ipv4, Ipv6, TCP, Transport, UDP, UpperLayer};
+use super::parse::{self, Ipv4, TCP, Transport, UDP, UpperLayer};
 use super::{Arrival, ETHERNET, Packet, Subject, Tables, Verdict, answer, classify};
 use crate::abi::{Budget, Unserved, VipEntry};
 use crate::checksum;
+use crate::hash::split;
 use crate::reason::DropReason;
 use crate::transition::PacketKind;
 
@@ -170,13 +171,18 @@ fn quoted_v4<P: Packet>(packet: &P, start: usize, quoted: &mut Quoted) -> Option
 
 #[inline(always)]
 fn quoted_v6<P: Packet>(packet: &P, start: usize, quoted: &mut Quoted) -> Option<usize> {
-    let header = Ipv6::read(packet, start)?;
-    if !header.has_sound_header() {
+    // Field by field: a copy of the header would not fit the stack that the
+    // verifier allows three functions deep.
+    let [version] = packet.read::<1>(start)?;
+    if version >> 4 != 6 {
         return None;
     }
-    let UpperLayer::At(protocol, upper) = header.upper_layer(packet, start) else { return None };
-    quoted.source = header.source();
-    quoted.destination = header.destination();
+    let [next] = packet.read::<1>(start + 6)?;
+    quoted.source = split(packet.read::<16>(start + 8)?);
+    quoted.destination = split(packet.read::<16>(start + 24)?);
+    let UpperLayer::At(protocol, upper) = parse::upper_layer(packet, next, start) else {
+        return None;
+    };
     quoted.protocol = protocol;
     Some(upper)
 }

@@ -148,7 +148,7 @@ fn ipv6<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict
     if !header.is_sound(packet.length() - ETHERNET) {
         return Err(Verdict::drop(DropReason::Malformed));
     }
-    match header.upper_layer(packet, ETHERNET) {
+    match parse::upper_layer(packet, header.next(), ETHERNET) {
         UpperLayer::At(protocol, upper) => {
             Ok(Arrival { network: header.network(protocol), upper, vip })
         }

@@ -160,15 +160,21 @@ impl Ipv6 {
         }
     }
 
-    /// Follows the extension headers of the header at frame offset `start`.
+    /// Next header.
     #[inline(always)]
-    pub fn upper_layer<P: Packet>(&self, packet: &P, start: usize) -> UpperLayer {
-        let next = self.0[6];
-        if next == TCP || next == UDP || next == ICMPV6 {
-            return UpperLayer::At(next, start + Self::LENGTH);
-        }
-        walk_extensions(packet, next, start + Self::LENGTH)
+    pub fn next(&self) -> u8 {
+        self.0[6]
     }
+}
+
+/// Follows the extension headers of the IPv6 header at frame offset `start`,
+/// the first of which is a `next`.
+#[inline(always)]
+pub fn upper_layer<P: Packet>(packet: &P, next: u8, start: usize) -> UpperLayer {
+    if next == TCP || next == UDP || next == ICMPV6 {
+        return UpperLayer::At(next, start + Ipv6::LENGTH);
+    }
+    walk_extensions(packet, next, start + Ipv6::LENGTH)
 }
 
 /// Hop-by-hop options, routing, destination options, AH (RFC 4302) and atomic

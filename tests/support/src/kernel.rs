@@ -6,8 +6,8 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
-    Backend, BackendCounters, FlowEntry, FlowKey, PortBucket, Service, Settings, TOTALS_LEN,
-    Totals, VipBucket, map_names,
+    Backend, BackendCounters, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState, PortBucket, SLOTS_PER_FAIL_STAMP, Service, Settings,
+    TOTALS_LEN, Totals, VipBucket, map_names,
 };
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -37,7 +37,10 @@ plain!(Backend, FlowEntry, FlowKey, PortBucket, Service, Settings, VipBucket);
 
 /// Slots and flow entries of a test's maps.
 const SLOT_SPACE: u32 = 1 << 16;
-const FLOW_ENTRIES: u32 = 1024;
+pub const FLOW_ENTRIES: u32 = 1024;
+
+/// Protocol of flows that only take room.
+const NOBODYS: u8 = 255;
 
 /// A loaded object.
 pub struct Kernel {
@@ -60,6 +63,9 @@ pub fn object_path() -> PathBuf {
 }
 
 impl Kernel {
+    /// Groups of slots that have a stamp for a failed insert.
+    pub const FAIL_STAMPS: u32 = SLOT_SPACE / SLOTS_PER_FAIL_STAMP;
+
     /// Loads the object with maps of its own.
     pub fn load() -> Self {
         let path = object_path();
@@ -67,7 +73,7 @@ impl Kernel {
             .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask build` first", path.display()));
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(map_names::SLOTS, SLOT_SPACE)
-            .map_max_entries(map_names::INSERT_FAILED, SLOT_SPACE / 64)
+            .map_max_entries(map_names::INSERT_FAILED, Self::FAIL_STAMPS)
             .map_max_entries(map_names::FLOWS, FLOW_ENTRIES)
             .load(&object)
             .expect("the object loads (as root)");
@@ -140,7 +146,13 @@ impl Kernel {
 
     /// Whether an insert is noted to have failed in the group of `slot`.
     pub fn insert_failed(&mut self, slot: u32) -> bool {
-        self.array::<u64>(map_names::INSERT_FAILED).get(&(slot / 64), 0).expect("stamp") != 0
+        let group = slot / SLOTS_PER_FAIL_STAMP;
+        self.array::<u64>(map_names::INSERT_FAILED).get(&group, 0).expect("stamp") != 0
+    }
+
+    /// Notes that an insert failed in the group at this time; 0: none did.
+    pub fn set_insert_failed(&mut self, group: u32, at: u64) {
+        self.array(map_names::INSERT_FAILED).set(group, at, 0).expect("stamp");
     }
 
     fn flows(&mut self) -> HashMap<&mut MapData, Plain<FlowKey>, Plain<FlowEntry>> {
@@ -155,12 +167,27 @@ impl Kernel {
         self.flows().insert(Plain(key), Plain(entry), 0).expect("flow");
     }
 
-    /// Fills the flow table with flows of nobody.
-    pub fn fill_flows(&mut self, entry: FlowEntry) {
-        for i in 0..FLOW_ENTRIES {
-            let mut key = FlowKey { protocol: 255, ..FlowKey::default() };
-            key.source[..4].copy_from_slice(&i.to_ne_bytes());
-            self.flows().insert(Plain(key), Plain(entry), 0).expect("room in the flow table");
+    /// Every flow in the table.
+    pub fn flow_keys(&mut self) -> Vec<FlowKey> {
+        self.flows().keys().map(|key| key.expect("flow").0).filter(|key| key.protocol != NOBODYS).collect()
+    }
+
+    pub fn clear_flows(&mut self) {
+        let mut flows = self.flows();
+        let keys: Vec<_> = flows.keys().map(|key| key.expect("flow")).collect();
+        for key in keys {
+            flows.remove(&key).expect("flow");
+        }
+    }
+
+    /// Adds flows of nobody to an empty table until only `room` are left.
+    pub fn fill_flows(&mut self, room: usize) {
+        let owner = FlowOwner::new(0, 0, 0);
+        let entry = FlowEntry { owner, seen: FlowSeen::new(0, FlowState::Open) };
+        for i in room..FLOW_ENTRIES as usize {
+            let mut key = FlowKey { protocol: NOBODYS, ..FlowKey::default() };
+            key.source[..8].copy_from_slice(&i.to_ne_bytes());
+            self.set_flow(key, entry);
         }
     }
 

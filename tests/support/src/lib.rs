@@ -1,3 +1,7 @@
 //! What the tests share.
 
+pub mod bench;
+pub mod host;
 pub mod kernel;
+pub mod packet;
+pub mod world;
