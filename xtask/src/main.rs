@@ -1,4 +1,4 @@
-//! `cargo xtask`: set-up, build, check, test and install, each one module.
+//! `cargo xtask`: set-up, build, check, demo, test and install, each one module.
 //!
 //! Every command does the set-up it needs first, so that `cargo xtask test` is all
 //! a fresh machine has to be told. What they share: [`sh`] runs programs and shows
@@ -7,6 +7,7 @@
 mod bpf_linker;
 mod build;
 mod check;
+mod demo;
 mod install;
 mod kernels;
 mod packages;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Set-up, build, test and install of the load balancer.
+/// Set-up, build, demo, test and install of the load balancer.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Cli {
@@ -36,6 +37,7 @@ enum Command {
     Setup(setup::Args),
     Build(build::Args),
     Check(check::Args),
+    Demo(demo::Args),
     Test(test::Args),
     Install(install::Args),
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Setup(args) => setup::run(&args).map(success),
         Command::Build(args) => build::run(&args).map(success),
         Command::Check(args) => check::run(&args).map(success),
+        Command::Demo(args) => demo::run(&args).map(success),
         Command::Test(args) => test::run(&args),
         Command::Install(args) => install::run(&args).map(success),
     };

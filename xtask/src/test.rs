@@ -70,6 +70,7 @@ fn environment(daemon: &Path) -> Vec<(String, String)> {
         ("LB_DAEMON", daemon.to_path_buf()),
         ("LB_EBPF_OBJECT", repo::lb_object()),
         ("LB_HARNESS_OBJECT", objects.join("harness.o")),
+        ("LB_PASS_OBJECT", objects.join("pass.o")),
     ]
     .map(|(name, path)| (name.to_owned(), path.display().to_string()))
     .to_vec()
