@@ -34,6 +34,10 @@ impl PortEntry {
     pub const fn service(self) -> u16 {
         self.0 as u16
     }
+
+    pub const fn with_service(self, service: u16) -> Self {
+        Self(self.0 & !0xffff | service as u64)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -59,6 +59,16 @@ impl PortTable {
         Ok(())
     }
 
+    /// Hands all keys of one service to another, one store each.
+    pub fn hand_over(&mut self, plane: &mut impl DataPlane, from: u16, to: u16) {
+        for (place, entry) in self.entries.values_mut() {
+            if entry.service() == from {
+                *entry = entry.with_service(to);
+                plane.set_port(*place, *entry);
+            }
+        }
+    }
+
     pub fn remove(&mut self, plane: &mut impl DataPlane, key: u64) -> io::Result<()> {
         let now = plane.now()?;
         if let Some((place, _)) = self.entries.remove(&key) {

@@ -158,6 +158,11 @@ impl<M: SlotMemory> Engine<M> {
         self.ids.retire(id);
     }
 
+    /// The backend is back before its retired id was taken away.
+    pub fn recall_id(&mut self, id: u16) {
+        self.ids.recall(id);
+    }
+
     /// Retired ids that may be used again.
     pub fn take_free_ids(&mut self) -> Vec<u16> {
         let free = self.ids.take_free();

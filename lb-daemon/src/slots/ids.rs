@@ -22,6 +22,11 @@ impl RetiredIds {
         self.waiting.entry(id).or_default();
     }
 
+    pub fn recall(&mut self, id: u16) {
+        self.waiting.remove(&id);
+        self.free.retain(|free| *free != id);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

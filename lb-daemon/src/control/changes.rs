@@ -1,0 +1,216 @@
+//! What a reload changes, in words.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    api::protocol::Reloaded,
+    config::{Backend, Config, Service},
+};
+
+/// What is different in `after`, and what of it takes effect later.
+pub fn between(before: &Config, after: &Config) -> Reloaded {
+    let mut answer = Reloaded::default();
+    for service in &before.services {
+        if find(after, &service.name).is_none() {
+            answer.changes.push(format!(
+                "service {} is removed: packets for it are handled as for any other address",
+                service.name
+            ));
+        }
+    }
+    for service in &after.services {
+        match find(before, &service.name) {
+            None => answer.changes.push(format!("service {} is added", service.name)),
+            Some(old) => Comparison { old, new: service, answer: &mut answer }.run(),
+        }
+    }
+    if before.interfaces != after.interfaces {
+        answer.changes.push("interfaces are attached and detached as listed".to_owned());
+    }
+    if before.on_exit != after.on_exit || before.control != after.control {
+        answer.changes.push("on_exit and control are taken over".to_owned());
+    }
+    if before.control != after.control {
+        answer.pending.push("control: the socket's group changes when the daemon restarts".into());
+    }
+    if before.limits != after.limits {
+        answer.changes.push("rates of the balancer's own answers are taken over".to_owned());
+    }
+    answer
+}
+
+/// What a change of seed means.
+pub fn new_seed() -> String {
+    "the seed is another one: every service moves to a new table. Flows stay on their backends; \
+     until all of them have an entry or have ended (`idle`), packets without one ask the table \
+     before"
+        .to_owned()
+}
+
+fn find<'a>(config: &'a Config, name: &str) -> Option<&'a Service> {
+    config.services.iter().find(|service| service.name == name)
+}
+
+struct Comparison<'a> {
+    old: &'a Service,
+    new: &'a Service,
+    answer: &'a mut Reloaded,
+}
+
+impl Comparison<'_> {
+    fn run(mut self) {
+        let moved = self.backends();
+        self.table();
+        self.mode();
+        self.rest();
+        if moved {
+            let Service { name, arming, .. } = self.new;
+            self.pending(format!(
+                "service {name}: new connections follow after the arming time of {arming:?}; flows \
+                 that exist stay on their backends"
+            ));
+        }
+    }
+
+    /// Whether slots change their owners.
+    fn backends(&mut self) -> bool {
+        let by_address = |service: &Service| -> BTreeMap<_, Backend> {
+            service.backends.iter().map(|one| (one.address, one.clone())).collect()
+        };
+        let (old, new) = (by_address(self.old), by_address(self.new));
+        let mut moved = false;
+        for (address, backend) in &old {
+            if !new.contains_key(address) {
+                self.change(&format!(
+                    "backend {} ({address}) is removed; its flows stay there until they end",
+                    backend.name
+                ));
+                moved |= backend.weight > 0;
+            }
+        }
+        for (address, backend) in &new {
+            match old.get(address) {
+                None => {
+                    self.change(&format!("backend {} ({address}) is added", backend.name));
+                    moved |= backend.weight > 0;
+                }
+                Some(before) => {
+                    if before.name != backend.name {
+                        self.change(&format!(
+                            "backend {} ({address}) is now named {}",
+                            before.name, backend.name
+                        ));
+                    }
+                    if before.weight != backend.weight {
+                        self.change(&format!(
+                            "backend {} ({address}): weight {} instead of {}{}",
+                            backend.name,
+                            backend.weight,
+                            before.weight,
+                            if backend.weight == 0 { ", no new connections" } else { "" }
+                        ));
+                        moved = true;
+                    }
+                }
+            }
+        }
+        moved
+    }
+
+    fn table(&mut self) {
+        let (old, new) = (self.old.table_size, self.new.table_size);
+        if old != new {
+            self.change(&format!("table of {new} slots instead of {old}"));
+            let Service { name, arming, idle, .. } = self.new;
+            self.pending(format!(
+                "service {name}: the new table takes over new connections after {arming:?}; packets \
+                 of flows without an entry ask the old table for {:?}, then it goes",
+                idle.tcp.max(idle.udp)
+            ));
+        }
+    }
+
+    fn mode(&mut self) {
+        if self.old.mode != self.new.mode {
+            self.change(&format!(
+                "mode {} with its present settings; flows that exist go on to the same backends in \
+                 the new mode",
+                self.new.mode.name()
+            ));
+        }
+    }
+
+    fn rest(&mut self) {
+        let Self { old, new, .. } = self;
+        let frontends =
+            (&old.vips, &old.ports, &old.protocols) != (&new.vips, &new.ports, &new.protocols);
+        let health = old.health != new.health || old.initial_state != new.initial_state;
+        let times = (old.idle, old.half_open, old.closing, old.arming)
+            != (new.idle, new.half_open, new.closing, new.arming);
+        let policies = (old.udp, old.unserved, old.on_backend_dead)
+            != (new.udp, new.unserved, new.on_backend_dead);
+        if frontends {
+            self.change("VIPs, ports and protocols are as in the file");
+        }
+        if health {
+            self.change("its probes change; states start anew for targets that are new");
+        }
+        if times {
+            self.change("its times change, for flows that exist too");
+        }
+        if policies {
+            self.change("its policies (udp, unserved, on_backend_dead) change");
+        }
+    }
+
+    fn change(&mut self, what: &str) {
+        self.answer.changes.push(format!("service {}: {what}", self.new.name));
+    }
+
+    fn pending(&mut self, what: String) {
+        self.answer.pending.push(what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn config(backends: &str, more: &str) -> Config {
+        let text = format!(
+            "interfaces: [eth0]\nservices:\n- {{name: web, vip: 192.0.2.1, port: 80, protocol: tcp, \
+             mode: dsr, arming: 2s{more}, backends: [{backends}]}}\n"
+        );
+        config::parse("lb.yaml", &text).unwrap().config
+    }
+
+    const A: &str = "{name: a, address: 10.0.0.1}";
+    const B: &str = "{name: b, address: 10.0.0.2}";
+
+    #[test]
+    fn nothing_changed_says_nothing() {
+        let same = config(A, "");
+        assert_eq!(between(&same, &same), Reloaded::default());
+    }
+
+    #[test]
+    fn a_change_of_the_pool_names_the_time_it_waits() {
+        let answer = between(&config(A, ""), &config(B, ""));
+        assert_eq!(answer.changes.len(), 2, "{answer:?}");
+        assert!(answer.changes[0].contains("backend a (10.0.0.1) is removed"), "{answer:?}");
+        assert!(answer.changes[1].contains("backend b (10.0.0.2) is added"), "{answer:?}");
+        assert!(answer.pending[0].contains("after the arming time of 2s"), "{answer:?}");
+    }
+
+    #[test]
+    fn weight_0_and_a_new_table_are_said_in_words() {
+        let zero = "{name: a, address: 10.0.0.1, weight: 0}";
+        let both = format!("{zero}, {B}");
+        let answer = between(&config(&format!("{A}, {B}"), ""), &config(&both, ""));
+        assert!(answer.changes[0].contains("no new connections"), "{answer:?}");
+        let answer = between(&config(A, ""), &config(A, ", table_size: 1021"));
+        assert!(answer.changes[0].contains("table of 1021 slots"), "{answer:?}");
+        assert!(answer.pending[0].contains("ask the old table"), "{answer:?}");
+    }
+}

@@ -1,0 +1,95 @@
+//! A configuration put into force, at start and by a reload.
+
+use std::sync::Arc;
+
+use super::{ControlError, Controller, changes, service_entry, targets};
+use crate::{
+    api::protocol::Reloaded,
+    config::Config,
+    dataplane::DataPlane,
+    slots::SlotMemory,
+    state::{StoredTable, hash_key},
+};
+
+impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
+    /// Puts the configuration that [`Controller::new`] was given into force.
+    pub fn start(&mut self) -> Result<(), ControlError> {
+        let config = self.config.clone();
+        self.adopt(config)
+    }
+
+    /// Puts `config` into force. When it fails, the one before stays.
+    pub fn reload(&mut self, config: Config) -> Result<Reloaded, ControlError> {
+        let before = self.config.clone();
+        let config = self.keep_map_sizes(config);
+        let answer = changes::between(&before, &config);
+        let key_before = self.key;
+        self.adopt(Arc::new(config))?;
+        let mut answer = Reloaded { warnings: self.warnings(), ..answer };
+        if self.key != key_before {
+            answer.pending.push(changes::new_seed());
+        }
+        Ok(answer)
+    }
+
+    /// Maps cannot change their size while packets use them.
+    fn keep_map_sizes(&mut self, mut config: Config) -> Config {
+        let (now, wanted) = (self.config.limits, config.limits);
+        let same = (now.slot_space, now.flow_entries) == (wanted.slot_space, wanted.flow_entries);
+        let what = format!(
+            "slot_space {} and flow_entries {} take effect only with new maps: stop the daemon, \
+             run `lb-daemon unload` and start it again (every flow is then assigned anew)",
+            wanted.slot_space, wanted.flow_entries
+        );
+        self.trouble("limits", (!same).then_some(what));
+        config.limits.slot_space = now.slot_space;
+        config.limits.flow_entries = now.flow_entries;
+        config
+    }
+
+    fn adopt(&mut self, config: Arc<Config>) -> Result<(), ControlError> {
+        // Everything that can fail comes before anything is changed.
+        let key = hash_key(&config.seed, self.identity.generated_key)?;
+        let mut identity = self.identity.clone();
+        identity.admit(&config)?;
+        self.state_file.write(&identity)?;
+        self.identity = identity;
+        self.key = key;
+        self.config = config;
+        self.allocate_tables()?;
+        let settings = service_entry::settings(&self.config.limits, self.plane.ticks());
+        if self.plane.settings() != settings {
+            self.plane.set_settings(&settings);
+        }
+        self.view.retain(&targets(&self.config));
+        self.recall_returned();
+        self.refresh()?;
+        // Away with what is gone, before anything else takes its place.
+        self.publish()?;
+        self.remove_departed_services()?;
+        self.queue_all();
+        Ok(())
+    }
+
+    /// Finds room for the tables of services that have none.
+    pub(super) fn allocate_tables(&mut self) -> Result<(), ControlError> {
+        let now = self.plane.now()?;
+        let key = self.key;
+        let mut changed = false;
+        for service in &self.config.services {
+            let Some(known) = self.identity.services.get_mut(&service.name) else { continue };
+            if known.table.is_none()
+                && let Some(base) = self.space.allocate(service.table_size, now)
+            {
+                known.table = Some(StoredTable { base, count: service.table_size, key });
+                changed = true;
+            }
+        }
+        if changed { Ok(self.save()?) } else { Ok(()) }
+    }
+
+    /// What an operator should look at.
+    pub fn warnings(&self) -> Vec<String> {
+        self.troubles.iter().map(|(about, what)| format!("{about}: {what}")).collect()
+    }
+}

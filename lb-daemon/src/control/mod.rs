@@ -1,0 +1,238 @@
+//! The control loop: keeps the maps what they should be.
+//!
+//! ```text
+//! configuration ─┐
+//! health ────────┼─► what should be ─► compared with what is ─► steps, in order
+//! next hops ─────┘
+//! ```
+//!
+//! What should be is made by pure functions ([`selection`], [`backend_entry`],
+//! [`service_entry`], [`frontends`], [`table`]); what is, is read back from the
+//! maps. Nothing is remembered of a step that failed: the next comparison finds
+//! it again. Steps are ordered so that no packet sees a half-made state:
+//! backends before slots before ports before VIPs, and away in reverse.
+//!
+//! [`Controller`] is synchronous and knows no clock but the data path's; the
+//! daemon feeds it events and calls it when something is due.
+
+mod backend_entry;
+mod changes;
+mod configure;
+mod counters;
+mod departed;
+mod flows;
+mod frontends;
+mod interfaces;
+mod refresh;
+mod selection;
+mod service_entry;
+mod settle;
+mod snapshot;
+mod table;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io,
+    sync::Arc,
+};
+
+use lb_common::{abi::BackendCounters, maglev::Member, transition::Health};
+
+use crate::{
+    config::Config,
+    dataplane::{DataPlane, PortTable, Ticks, VipTable},
+    slots::{Engine, SlotMemory, SlotSpace},
+    state::{Identity, SeedError, StateError, StateFile},
+};
+
+pub use counters::{Rate, Rates};
+pub use flows::FlowScan;
+pub use interfaces::{InterfaceReport, Interfaces};
+pub use snapshot::Surroundings;
+pub use view::{View, targets};
+
+use selection::Selection;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    #[error(transparent)]
+    Numbers(#[from] crate::state::NoRoom),
+    #[error("the data path's clock or counters cannot be read: {0}")]
+    DataPlane(#[from] io::Error),
+}
+
+/// Keeps the maps what they should be. See the module.
+pub struct Controller<P, M> {
+    plane: P,
+    engine: Engine<M>,
+    space: SlotSpace,
+    vips: VipTable,
+    ports: PortTable,
+    state_file: StateFile,
+    identity: Identity,
+    config: Arc<Config>,
+    /// Of the flow hash.
+    key: [u64; 2],
+    view: View,
+    services: BTreeMap<String, Live>,
+    /// What the data path and the engine were told of each backend.
+    health: HashMap<u16, Health>,
+    /// Services whose slots are to be brought to what they should be.
+    queue: BTreeSet<String>,
+    /// Service entries that packets may still read, and since when.
+    resting_entries: Vec<(u16, u64)>,
+    /// Backends that the engine was told are gone.
+    retired: BTreeSet<u16>,
+    /// What could not be done yet, by what it is about.
+    troubles: BTreeMap<String, String>,
+    /// When a VIP was last removed: its number rests for a second.
+    vip_removed: u64,
+    /// Entries that the last whole scan of the flow table found.
+    flow_entries: u64,
+}
+
+/// A configured service, as it is.
+#[derive(Debug, Default)]
+struct Live {
+    /// The engine knows it, and its slots are in place.
+    ready: bool,
+    /// What its slots were last made of.
+    members: Vec<Member>,
+    selection: Option<Selection>,
+    /// Traffic to backends whose numbers have been given back.
+    former: BackendCounters,
+}
+
+/// What a controller is made of.
+pub struct Parts<P, M> {
+    pub plane: P,
+    pub slots: M,
+    pub slot_space: u32,
+    pub state_file: StateFile,
+    pub identity: Identity,
+    pub config: Config,
+}
+
+impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
+    /// Takes over what is in the maps. `fresh`: they are new and empty.
+    pub fn new(parts: Parts<P, M>, fresh: bool) -> Result<Self, ControlError> {
+        let Parts { plane, slots, slot_space, state_file, identity, config } = parts;
+        let ticks_per_second = plane.ticks().per_second();
+        let mut controller = Self {
+            engine: Engine::new(slots, ticks_per_second),
+            space: SlotSpace::new(slot_space, ticks_per_second),
+            vips: VipTable::read(&plane),
+            ports: PortTable::read(&plane),
+            plane,
+            state_file,
+            identity,
+            key: [0; 2],
+            config: Arc::new(config),
+            view: View::default(),
+            services: BTreeMap::new(),
+            health: HashMap::new(),
+            queue: BTreeSet::new(),
+            resting_entries: Vec::new(),
+            retired: BTreeSet::new(),
+            troubles: BTreeMap::new(),
+            vip_removed: 0,
+            flow_entries: 0,
+        };
+        if fresh {
+            controller.identity.begin_anew(&controller.config);
+        }
+        controller.take_over();
+        Ok(controller)
+    }
+
+    /// Reads back what an earlier daemon left: tables, and backends' health.
+    fn take_over(&mut self) {
+        for service in self.identity.services.values() {
+            for table in service.table.iter().chain(&service.old_table) {
+                self.space.reserve(table.base, table.count);
+            }
+            for id in service.backends.values() {
+                let health = refresh::health_of(self.plane.backend(*id).flags);
+                self.engine.backend_changed(service.id, *id, health, 0);
+                self.health.insert(*id, health);
+            }
+        }
+    }
+
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    pub fn view_mut(&mut self) -> &mut View {
+        &mut self.view
+    }
+
+    /// Does what is due for the slots; returns after how many ticks something
+    /// will be due next.
+    pub fn tick(&mut self) -> Result<Option<u64>, ControlError> {
+        let now = self.plane.now()?;
+        Ok(self.engine.tick(now).map(|next| next.saturating_sub(now)))
+    }
+
+    pub fn ticks(&self) -> Ticks {
+        self.plane.ticks()
+    }
+
+    /// To be called every second: lets go of what has rested long enough, and
+    /// tries again what could not be done.
+    pub fn housekeep(&mut self) -> Result<(), ControlError> {
+        let now = self.plane.now()?;
+        let second = u64::from(self.plane.ticks().per_second());
+        self.vips.pass(now, second);
+        self.ports.pass(now, second);
+        self.finish_table_changes(now)?;
+        self.clear_entries(now, second);
+        self.retire_departed();
+        self.forget_vips(now, second)?;
+        if !self.troubles.is_empty() {
+            self.queue_all();
+        }
+        Ok(())
+    }
+
+    fn queue_all(&mut self) {
+        self.queue.extend(self.config.services.iter().map(|service| service.name.clone()));
+    }
+
+    fn clear_entries(&mut self, now: u64, second: u64) {
+        let plane = &mut self.plane;
+        self.resting_entries.retain(|(entry, since)| {
+            let rests = now < since + second;
+            if !rests {
+                plane.set_service(*entry, &Default::default());
+            }
+            rests
+        });
+    }
+
+    fn trouble(&mut self, about: &str, what: Option<String>) {
+        match what {
+            Some(what) => {
+                if self.troubles.get(about) != Some(&what) {
+                    tracing::warn!("{about}: {what}");
+                    self.troubles.insert(about.to_owned(), what);
+                }
+            }
+            None => {
+                self.troubles.remove(about);
+            }
+        }
+    }
+
+    fn save(&self) -> Result<(), StateError> {
+        self.state_file.write(&self.identity)
+    }
+}

@@ -1,0 +1,170 @@
+//! Backends' entries: state and way, brought to what they should be.
+//!
+//! Cheap, so that it is done for all services at once and before any slot
+//! table is made: a dead backend's flows are answered within milliseconds, even
+//! when a thousand services are to be moved off it.
+
+use std::net::IpAddr;
+
+use lb_common::{abi::backend_flags as flag, transition::Health};
+
+use super::{
+    ControlError, Controller,
+    backend_entry::{Wanted, entry},
+    selection::{Candidate, Selection, select},
+    view::target,
+};
+use crate::{
+    config::{Mode, Service},
+    dataplane::DataPlane,
+    health::{State, Target},
+    slots::SlotMemory,
+};
+
+/// The health that an entry's flags tell.
+pub(super) fn health_of(flags: u32) -> Health {
+    if flags & flag::DEAD != 0 {
+        Health::Dead
+    } else if flags & flag::FAILING != 0 {
+        Health::Failing
+    } else {
+        Health::Up
+    }
+}
+
+/// A backend and what it should be.
+struct Subject<'a> {
+    service_id: u16,
+    id: u16,
+    mode: &'a Mode,
+    address: IpAddr,
+    health: Health,
+    probed: bool,
+}
+
+impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
+    /// Brings all backends' entries up to date, and queues the services whose
+    /// selection changed.
+    pub fn refresh(&mut self) -> Result<(), ControlError> {
+        let now = self.plane.now()?;
+        let config = self.config.clone();
+        for service in &config.services {
+            self.refresh_service(service, now);
+        }
+        Ok(())
+    }
+
+    fn refresh_service(&mut self, service: &Service, now: u64) {
+        let Some(known) = self.identity.services.get(&service.name) else { return };
+        let (service_id, mut ids) = (known.id, known.backends.clone());
+        let selection = self.select(service);
+        for (backend, health) in service.backends.iter().zip(&selection.health) {
+            let Some(id) = ids.remove(&backend.address) else { continue };
+            let (mode, address, health) = (&service.mode, backend.address, *health);
+            let probed = self.view.status(service, backend).is_some();
+            self.put(&Subject { service_id, id, mode, address, health, probed }, now);
+        }
+        // The rest have departed; flows may still go to them.
+        for (address, id) in ids {
+            let health = self.health_of_departed(id, address);
+            let mode = &service.mode;
+            self.put(&Subject { service_id, id, mode, address, health, probed: false }, now);
+        }
+        let live = self.services.entry(service.name.clone()).or_default();
+        if live.selection.as_ref() != Some(&selection) {
+            report_fail_open(service, live.selection.as_ref(), &selection);
+            live.selection = Some(selection);
+            self.queue.insert(service.name.clone());
+        }
+    }
+
+    fn select(&self, service: &Service) -> Selection {
+        let candidates: Vec<_> = service
+            .backends
+            .iter()
+            .map(|one| Candidate { weight: one.weight, state: self.view.state(service, one) })
+            .collect();
+        select(&candidates, service.initial_state)
+    }
+
+    /// Nobody probes it any more: as it was, unless the kernel knows worse.
+    fn health_of_departed(&self, id: u16, address: IpAddr) -> Health {
+        match self.view.next_hops.get(&address) {
+            Some(Err(error)) if error.is_dead() => Health::Dead,
+            _ => self.health.get(&id).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Writes the entry and tells the slots. Packets must not see a backend up
+    /// that slots still name as dead, nor the other way round.
+    fn put(&mut self, subject: &Subject<'_>, now: u64) {
+        let Subject { service_id, id, mode, address, health, probed } = *subject;
+        let next_hop = self.view.next_hops.get(&address);
+        let present = self.plane.backend(id);
+        let entry = entry(&Wanted { mode, address, health, probed, next_hop }, &present);
+        let was = self.health.insert(id, health).unwrap_or_default();
+        let returns = was == Health::Dead && health != Health::Dead;
+        if returns {
+            self.engine.backend_changed(service_id, id, health, now);
+        }
+        if entry != present {
+            self.plane.set_backend(id, &entry);
+        }
+        if was != health && !returns {
+            self.engine.backend_changed(service_id, id, health, now);
+        }
+    }
+
+    /// What the entries that an earlier daemon left say of backends that are
+    /// probed now.
+    pub fn remembered(&self) -> Vec<(Target, State)> {
+        let mut found = Vec::new();
+        for service in &self.config.services {
+            let Some(known) = self.identity.services.get(&service.name) else { continue };
+            for backend in &service.backends {
+                let Some(id) = known.backends.get(&backend.address) else { continue };
+                let flags = self.plane.backend(*id).flags;
+                if flags & flag::PROBED == 0 {
+                    continue;
+                }
+                let state = match health_of(flags) {
+                    Health::Up => State::Up,
+                    Health::Failing => State::Failing,
+                    Health::Dead => State::Dead,
+                };
+                found.extend(target(service, backend).map(|target| (target, state)));
+            }
+        }
+        found
+    }
+
+    /// Addresses whose next hops are needed.
+    pub fn next_hop_targets(&self) -> Vec<IpAddr> {
+        let services = &self.identity.services;
+        let configured = self.config.services.iter().filter_map(|one| services.get(&one.name));
+        configured.flat_map(|known| known.backends.keys().copied()).collect()
+    }
+
+    /// Addresses of backends that packets were dropped for, since their next
+    /// hop is unknown.
+    pub fn unresolved(&self) -> Vec<IpAddr> {
+        let services = self.identity.services.values();
+        let backends = services.flat_map(|service| &service.backends);
+        backends
+            .filter(|(_, id)| self.plane.backend(**id).flags & flag::RESOLVED == 0)
+            .map(|(address, _)| *address)
+            .collect()
+    }
+}
+
+fn report_fail_open(service: &Service, before: Option<&Selection>, now: &Selection) {
+    let was_open = before.is_some_and(|before| before.fail_open);
+    if now.fail_open && !was_open {
+        tracing::warn!(
+            "service {}: no backend is up; new connections go to all of them (fail open)",
+            service.name
+        );
+    } else if was_open && !now.fail_open {
+        tracing::info!("service {}: backends are up again", service.name);
+    }
+}

@@ -1,0 +1,96 @@
+//! Which backends of a service get new flows, and which keep theirs.
+//!
+//! When no backend is up, all of them are taken as up (*fail open*): a service
+//! that answers some of its clients is better than one that answers none, and
+//! probes that fail everywhere more often prove a broken probe than a broken pool.
+
+use lb_common::transition::Health;
+
+use crate::{config::InitialState, health::State};
+
+/// One backend, as the selection sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    pub weight: u16,
+    pub state: State,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Selection {
+    /// Weight that counts now, one per candidate. 0: no new flows.
+    pub weights: Vec<u16>,
+    /// What the data path and the slots are told.
+    pub health: Vec<Health>,
+    pub fail_open: bool,
+}
+
+pub fn select(candidates: &[Candidate], initial: InitialState) -> Selection {
+    let selectable = |candidate: &&Candidate| candidate.weight > 0;
+    let health = |candidate: &Candidate| health_of(candidate.state, initial);
+    let up = candidates.iter().filter(selectable).any(|one| health(one) == Health::Up);
+    let fail_open = !up && candidates.iter().any(|one| one.weight > 0);
+    let health: Vec<_> =
+        candidates.iter().map(|one| if fail_open { Health::Up } else { health(one) }).collect();
+    let weights = candidates
+        .iter()
+        .zip(&health)
+        .map(|(one, health)| if *health == Health::Up { one.weight } else { 0 })
+        .collect();
+    Selection { weights, health, fail_open }
+}
+
+fn health_of(state: State, initial: InitialState) -> Health {
+    match (state, initial) {
+        (State::Up, _) | (State::Unknown, InitialState::Up) => Health::Up,
+        (State::Failing, _) | (State::Unknown, InitialState::Down) => Health::Failing,
+        (State::Dead, _) => Health::Dead,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(candidates: &[(u16, State)], initial: InitialState) -> Selection {
+        let candidates: Vec<_> =
+            candidates.iter().map(|&(weight, state)| Candidate { weight, state }).collect();
+        select(&candidates, initial)
+    }
+
+    #[test]
+    fn only_those_that_are_up_get_new_flows() {
+        use State::*;
+        let found =
+            selection(&[(2, Up), (1, Failing), (1, Dead), (0, Up), (3, Unknown)], InitialState::Up);
+        assert_eq!(found.weights, [2, 0, 0, 0, 3]);
+        assert_eq!(
+            found.health,
+            [Health::Up, Health::Failing, Health::Dead, Health::Up, Health::Up]
+        );
+        assert!(!found.fail_open);
+    }
+
+    #[test]
+    fn an_unknown_one_counts_as_the_file_says() {
+        let candidates = [(1, State::Up), (1, State::Unknown)];
+        assert_eq!(selection(&candidates, InitialState::Down).weights, [1, 0]);
+        assert_eq!(selection(&candidates, InitialState::Up).weights, [1, 1]);
+    }
+
+    #[test]
+    fn when_none_is_up_all_are_taken_and_nothing_is_dead() {
+        let found =
+            selection(&[(1, State::Dead), (2, State::Failing), (0, State::Up)], InitialState::Up);
+        assert_eq!(found.weights, [1, 2, 0]);
+        assert_eq!(found.health, [Health::Up; 3]);
+        assert!(found.fail_open);
+    }
+
+    #[test]
+    fn a_pool_of_nothing_but_weight_0_selects_nobody() {
+        let found = selection(&[(0, State::Dead), (0, State::Up)], InitialState::Up);
+        assert_eq!(found.weights, [0, 0]);
+        assert_eq!(found.health, [Health::Dead, Health::Up]);
+        assert!(!found.fail_open);
+    }
+}

@@ -1,0 +1,63 @@
+//! A service's entry in the map, and the settings of the whole balancer.
+
+use lb_common::abi::{
+    ABI_VERSION, Budget, Service as Entry, Settings, Table, service_flags as flag,
+};
+
+use crate::{
+    config::{Limits, OnBackendDead, Protocol, Service, UdpFlows},
+    dataplane::Ticks,
+    state::StoredTable,
+};
+
+/// The entry of `service` with these tables.
+pub fn entry(
+    service: &Service,
+    table: StoredTable,
+    old_table: Option<StoredTable>,
+    ticks: Ticks,
+) -> Entry {
+    let of = |duration| u32::try_from(ticks.of(duration)).unwrap_or(u32::MAX);
+    let has = |protocol| service.protocols.contains(&protocol);
+    let mut flags = flag::USED;
+    if has(Protocol::Udp) && service.udp == UdpFlows::Keep {
+        flags |= flag::UDP_KEEP;
+    }
+    if service.on_backend_dead == OnBackendDead::Reset {
+        flags |= flag::RESET_ON_DEAD;
+    }
+    if old_table.is_some() {
+        flags |= flag::HAS_OLD_TABLE;
+    }
+    Entry {
+        flags,
+        table: table.into(),
+        // Without TCP there is nothing to arm for.
+        tcp_idle: if has(Protocol::Tcp) { of(service.idle.tcp) } else { 0 },
+        half_open: of(service.half_open),
+        closing: of(service.closing),
+        arming: of(service.arming),
+        udp_idle: of(service.idle.udp),
+        old_table: old_table.map_or(Table::default(), Table::from),
+        ..Entry::default()
+    }
+}
+
+pub fn settings(limits: &Limits, ticks: Ticks) -> Settings {
+    let mut budget_per_second = [0; 8];
+    for (budget, rate) in [
+        (Budget::Reset, limits.reset_rate),
+        (Budget::Unserved, limits.unserved_rate),
+        (Budget::TooBig, limits.too_big_rate),
+        (Budget::Echo, limits.echo_rate),
+        (Budget::Log, limits.log_rate),
+    ] {
+        budget_per_second[budget as usize] = rate;
+    }
+    Settings {
+        abi_version: ABI_VERSION,
+        ticks_per_second: ticks.per_second(),
+        budget_per_second,
+        ..Settings::default()
+    }
+}

@@ -1,0 +1,225 @@
+//! The statistics object, from what the controller knows and what the maps count.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lb_common::abi::BackendCounters;
+
+use super::{ControlError, Controller, Rate, Rates, counters::add};
+use crate::{
+    api::types::{
+        BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats,
+        NextHopStats, Port, ServiceStats, SlotStats, Stats, Totals, Traffic,
+    },
+    config::{Backend, Ports, Service},
+    dataplane::DataPlane,
+    health::State,
+    netlink::NextHop,
+    slots::SlotMemory,
+    state::ServiceIdentity,
+};
+
+/// What the controller does not know itself.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    pub instance: String,
+    pub uptime: u64,
+    pub config: ConfigStats,
+    pub interfaces: Vec<InterfaceStats>,
+    pub rates: &'a Rates<u16>,
+    pub warnings: Vec<String>,
+}
+
+impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
+    pub fn stats(&self, around: Surroundings<'_>) -> Result<Stats, ControlError> {
+        let totals = self.plane.totals()?;
+        let dropped = totals.dropped.iter().sum();
+        let services = self.config.services.iter();
+        let services: Result<Vec<_>, ControlError> =
+            services.map(|service| self.service_stats(service, around.rates)).collect();
+        let mut warnings = around.warnings;
+        warnings.extend(self.warnings());
+        Ok(Stats {
+            instance: around.instance,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            time: seconds(SystemTime::now()),
+            uptime: around.uptime,
+            config: around.config,
+            interfaces: around.interfaces,
+            services: services?,
+            totals: Totals::new(totals.received, totals.forwarded, totals.passed, dropped),
+            drops: Stats::drops_from(&totals.dropped),
+            answers: Stats::answers_from(&totals.answers),
+            flows: FlowStats {
+                entries: self.flow_entries,
+                capacity: self.plane.flow_capacity().into(),
+                looked_up: totals.looked_up,
+                stored: totals.stored,
+                store_failed: totals.store_failed,
+            },
+            pending: self.pending(),
+            warnings,
+        })
+    }
+
+    fn service_stats(
+        &self,
+        service: &Service,
+        rates: &Rates<u16>,
+    ) -> Result<ServiceStats, ControlError> {
+        let live = self.services.get(&service.name);
+        let known = self.identity.services.get(&service.name);
+        let mut counters = live.map(|live| live.former).unwrap_or_default();
+        let mut rate = Rate::default();
+        for id in known.iter().flat_map(|known| known.backends.values()) {
+            counters = add(counters, self.plane.backend_counters(*id)?);
+            rate = rate + rates.get(*id);
+        }
+        let shares = known.map(|known| self.engine.shares(known.id)).unwrap_or_default();
+        let size = known.and_then(|known| known.table).map_or(0, |table| table.count);
+        let share = |id| f64::from(shares.get(&id).copied().unwrap_or(0)) / f64::from(size.max(1));
+        let mut backends = Vec::new();
+        for backend in &service.backends {
+            let id = known.and_then(|known| known.backends.get(&backend.address)).copied();
+            let stats = self.backend_stats(service, backend, id, rates)?;
+            backends.push(BackendStats { share: id.map_or(0.0, share), ..stats });
+        }
+        let ports = ports(service);
+        let protocols: Vec<_> = service.protocols.iter().map(|p| p.name().to_owned()).collect();
+        let vips: Vec<_> = service.vips.iter().map(ToString::to_string).collect();
+        Ok(ServiceStats {
+            name: service.name.clone(),
+            vip: vips.first().cloned().unwrap_or_default(),
+            vips,
+            port: ports.first().copied().unwrap_or_default(),
+            ports,
+            protocol: protocols.first().cloned().unwrap_or_default(),
+            protocols,
+            mode: service.mode.name().to_owned(),
+            scheduler: "maglev".to_owned(),
+            traffic: traffic(&counters, rate),
+            connections: connections(&counters, rate),
+            slots: known.map(|known| self.slot_stats(known)).unwrap_or_default(),
+            fail_open: live
+                .and_then(|live| live.selection.as_ref())
+                .is_some_and(|selection| selection.fail_open),
+            backends,
+        })
+    }
+
+    fn slot_stats(&self, known: &ServiceIdentity) -> SlotStats {
+        let counts = self.engine.in_transition(known.id);
+        SlotStats {
+            total: known.table.map_or(0, |table| table.count),
+            in_transition: counts.arming + counts.storing + counts.looking,
+            arming: counts.arming,
+            storing: counts.storing,
+            looking: counts.looking,
+        }
+    }
+
+    fn backend_stats(
+        &self,
+        service: &Service,
+        backend: &Backend,
+        id: Option<u16>,
+        rates: &Rates<u16>,
+    ) -> Result<BackendStats, ControlError> {
+        let counters = match id {
+            Some(id) => self.plane.backend_counters(id)?,
+            None => BackendCounters::default(),
+        };
+        let rate = id.map(|id| rates.get(id)).unwrap_or_default();
+        let status = self.view.status(service, backend);
+        let state = self.view.state(service, backend);
+        let hop = self.view.next_hops.get(&backend.address);
+        let reason = match (status, hop) {
+            (Some(status), _) => status.reason.clone(),
+            (None, Some(Err(error))) => error.to_string(),
+            (None, _) => String::new(),
+        };
+        Ok(BackendStats {
+            name: backend.name.clone(),
+            address: backend.address.to_string(),
+            state: state_of(state),
+            reason,
+            since: status.map_or(0, |status| seconds(status.since)),
+            weight: backend.weight.into(),
+            share: 0.0,
+            traffic: traffic(&counters, rate),
+            connections: connections(&counters, rate),
+            unresolved: counters.unresolved,
+            next_hop: hop
+                .and_then(|hop| hop.as_ref().ok())
+                .map(|hop| next_hop(hop, backend, id.map_or(0, |id| self.plane.backend(id).mtu))),
+        })
+    }
+
+    /// Changes that are decided and take effect later.
+    fn pending(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for service in &self.config.services {
+            let Some(known) = self.identity.services.get(&service.name) else { continue };
+            let arming = self.engine.in_transition(known.id).arming;
+            if arming > 0 {
+                sentences.push(format!(
+                    "service {}: {arming} slots change their owner within the arming time of {:?}",
+                    service.name, service.arming
+                ));
+            }
+            if known.old_table.is_some() {
+                sentences.push(format!(
+                    "service {}: its table before is asked for flows without an entry until they \
+                     have been idle",
+                    service.name
+                ));
+            }
+        }
+        sentences
+    }
+}
+
+fn ports(service: &Service) -> Vec<Port> {
+    match &service.ports {
+        Ports::Any => vec![Port::ANY],
+        Ports::List(ports) => ports.iter().copied().map(Port::Number).collect(),
+    }
+}
+
+fn traffic(counters: &BackendCounters, rate: Rate) -> Traffic {
+    Traffic {
+        packets: counters.packets,
+        bytes: counters.bytes,
+        packets_per_second: rate.packets,
+        bytes_per_second: rate.bytes,
+    }
+}
+
+fn connections(counters: &BackendCounters, rate: Rate) -> Connections {
+    Connections {
+        new_connections: counters.new_connections,
+        new_connections_per_second: rate.new_connections,
+    }
+}
+
+fn next_hop(hop: &NextHop, backend: &Backend, mtu: u16) -> NextHopStats {
+    NextHopStats {
+        interface: hop.interface.clone(),
+        address: hop.gateway.unwrap_or(backend.address).to_string(),
+        mac: hop.destination_mac.to_string(),
+        mtu: mtu.into(),
+    }
+}
+
+fn state_of(state: State) -> BackendState {
+    match state {
+        State::Unknown => BackendState::Unknown,
+        State::Up => BackendState::Up,
+        State::Failing => BackendState::Failing,
+        State::Dead => BackendState::Dead,
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

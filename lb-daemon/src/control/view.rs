@@ -1,0 +1,90 @@
+//! What is known of the world outside the maps.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use crate::{
+    config::{Backend, Config, Health, Service},
+    health::{Check, HealthEvent, State, Target},
+    netlink::{LocalAddresses, NextHops},
+};
+
+#[derive(Debug, Default)]
+pub struct View {
+    pub next_hops: Arc<NextHops>,
+    pub addresses: Arc<LocalAddresses>,
+    statuses: HashMap<Target, Status>,
+}
+
+/// What probes say of a backend.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    pub state: State,
+    pub reason: String,
+    pub since: SystemTime,
+}
+
+/// What is probed for a backend, if anything.
+pub fn target(service: &Service, backend: &Backend) -> Option<Target> {
+    match &service.health {
+        Health::None => None,
+        Health::Tcp(tcp) => Some(Target {
+            address: backend.address,
+            check: Check::Tcp { port: tcp.port },
+            interval: tcp.interval,
+            timeout: tcp.timeout,
+            rise: tcp.rise,
+            fall: tcp.fall,
+        }),
+    }
+}
+
+/// Everything that is to be probed.
+pub fn targets(config: &Config) -> HashSet<Target> {
+    let all = config
+        .services
+        .iter()
+        .flat_map(|service| service.backends.iter().filter_map(|backend| target(service, backend)));
+    all.collect()
+}
+
+impl View {
+    /// A target's state has changed.
+    pub fn note(&mut self, event: HealthEvent) {
+        let HealthEvent { target, state, reason, at } = event;
+        self.statuses.insert((*target).clone(), Status { state, reason, since: at });
+    }
+
+    /// An earlier daemon knew this; probes that have said something since stand.
+    pub fn restore(&mut self, target: Target, state: State) {
+        self.statuses.entry(target).or_insert_with(|| Status {
+            state,
+            reason: "found so at start".to_owned(),
+            since: SystemTime::now(),
+        });
+    }
+
+    /// Forgets what is not probed any more.
+    pub fn retain(&mut self, wanted: &HashSet<Target>) {
+        self.statuses.retain(|target, _| wanted.contains(target));
+    }
+
+    /// A backend's state: what probes say, or, without probes, whether the
+    /// kernel still reaches its neighbour.
+    pub fn state(&self, service: &Service, backend: &Backend) -> State {
+        match target(service, backend) {
+            Some(target) => self.statuses.get(&target).map_or(State::Unknown, |s| s.state),
+            None => match self.next_hops.get(&backend.address) {
+                Some(Err(error)) if error.is_dead() => State::Dead,
+                _ => State::Unknown,
+            },
+        }
+    }
+
+    pub fn status(&self, service: &Service, backend: &Backend) -> Option<&Status> {
+        self.statuses.get(&target(service, backend)?)
+    }
+}
