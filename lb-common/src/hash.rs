@@ -35,6 +35,13 @@ impl FlowWords {
         u32::from_le_bytes(ports) as u64 | (protocol as u64) << 32
     }
 
+    /// Tag of the flow's table entry. Apart from any table's key: an entry made
+    /// under one table must be found under the next.
+    #[inline(always)]
+    pub fn tag(&self) -> u32 {
+        FlowHash::of(self, [M1, M2]).bits()
+    }
+
     #[inline(always)]
     pub const fn key(&self) -> FlowKey {
         FlowKey {
@@ -103,10 +110,9 @@ impl FlowHash {
         (((self.0 >> 32) * count as u64) >> 32) as u32
     }
 
-    /// Tag of the flow's table entry, and entropy for an outer header: bits
-    /// the slot does not use.
+    /// Entropy for an outer header: bits the slot does not use.
     #[inline(always)]
-    pub const fn tag(self) -> u32 {
+    pub const fn bits(self) -> u32 {
         self.0 as u32
     }
 }
