@@ -344,12 +344,11 @@ fn an_id_is_free_when_no_slot_and_no_entry_of_a_later_scan_names_it() {
 }
 
 #[test]
-fn entries_of_flows_that_no_service_has_are_deleted() {
+fn entries_of_no_service_are_deleted_but_not_those_of_one_that_is_not_adopted_yet() {
     let mut engine = engine(RESELECT, &[A]);
     let scan = engine.begin_scan(Pressure::Low, START);
-    let gone = Place { service_id: 99, slot: 0, old_slot: None };
-    for place in [None, Some(gone)] {
-        assert!(engine.judge(&scan, place, false, entry(A, 0, START), START));
-    }
+    let unknown = Place { service_id: 99, slot: 0, old_slot: None };
+    assert!(engine.judge(&scan, None, false, entry(A, 0, START), START));
+    assert!(!engine.judge(&scan, Some(unknown), false, entry(A, 0, START), START));
     engine.finish_scan(scan, START);
 }
