@@ -5,11 +5,14 @@ use std::{env, io::IsTerminal};
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{Failure, args::Run};
-use crate::api::Instance;
+use crate::{
+    api::Instance,
+    daemon::{self, RunOptions},
+};
 
 pub fn run(instance: Instance, arguments: Run) -> Result<(), Failure> {
     start_logging(&arguments.log_level);
-    start(instance, arguments.config.path)?;
+    daemon::run(RunOptions { instance, config_path: arguments.config.path })?;
     Ok(())
 }
 
@@ -24,10 +27,4 @@ fn start_logging(filter: &str) {
     } else {
         log.init();
     }
-}
-
-fn start(instance: Instance, config: std::path::PathBuf) -> anyhow::Result<()> {
-    anyhow::bail!(
-        "{instance} {config:?}: crate::daemon::run(RunOptions {{ instance, config_path }})"
-    )
 }

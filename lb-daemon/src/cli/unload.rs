@@ -1,13 +1,23 @@
 //! `lb-daemon unload`.
 
 use super::{Failure, failure::Code};
-use crate::api::{Instance, InstanceLock, LockError, RuntimeDir};
+use crate::{
+    api::{Instance, InstanceLock, LockError, RuntimeDir},
+    loader::{self, PinDir, Unloaded},
+};
 
 pub fn unload(instance: &Instance) -> Result<(), Failure> {
     // A running daemon would miss what is removed under it.
     let _lock = InstanceLock::acquire(&RuntimeDir::default(), instance).map_err(refusal)?;
-    remove(instance)?;
-    println!("instance {instance} is unloaded");
+    let removed = remove(instance)?;
+    if removed.pins == 0 {
+        println!("instance {instance} was not loaded");
+    } else {
+        println!(
+            "instance {instance} is unloaded: detached from {} interfaces",
+            removed.interfaces.len()
+        );
+    }
     Ok(())
 }
 
@@ -21,6 +31,6 @@ fn refusal(error: LockError) -> Failure {
     }
 }
 
-fn remove(instance: &Instance) -> anyhow::Result<()> {
-    anyhow::bail!("{instance}: crate::loader::unload(instance)")
+fn remove(instance: &Instance) -> anyhow::Result<Unloaded> {
+    Ok(loader::unload(&PinDir::of_instance(instance.as_str()))?)
 }

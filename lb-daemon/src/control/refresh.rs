@@ -138,6 +138,22 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         found
     }
 
+    /// The backends that a target is the probe of, in words.
+    pub fn whose(&self, wanted: &Target) -> String {
+        let mut found = Vec::new();
+        for service in &self.config.services {
+            let mut backends = service.backends.iter();
+            if let Some(one) = backends.find(|one| target(service, one).as_ref() == Some(wanted)) {
+                found.push(format!("{}/{}", service.name, one.name));
+            }
+        }
+        match found.as_slice() {
+            [] => "a backend that was removed".to_owned(),
+            [one] => format!("backend {one}"),
+            [first, rest @ ..] => format!("backend {first}, and of {} more services,", rest.len()),
+        }
+    }
+
     /// Addresses whose next hops are needed.
     pub fn next_hop_targets(&self) -> Vec<IpAddr> {
         let services = &self.identity.services;

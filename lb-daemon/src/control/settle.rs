@@ -38,8 +38,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     }
 
     /// Settles the next service of the queue; with the last one, ports and VIPs
-    /// follow.
-    pub fn work(&mut self) -> Result<(), ControlError> {
+    /// follow. What fails is tried again by and by.
+    pub fn work(&mut self) {
+        let done = self.settle_next();
+        self.trouble("changes wait", done.err().map(|error| error.to_string()));
+    }
+
+    fn settle_next(&mut self) -> Result<(), ControlError> {
         let config = self.config.clone();
         while let Some(name) = self.queue.pop_first() {
             if let Some(service) = config.services.iter().find(|service| service.name == name) {

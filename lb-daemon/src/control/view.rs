@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    config::{Backend, Config, Health, Service},
-    health::{Check, HealthEvent, State, Target},
+    config::{Backend, Config, Service},
+    health::{HealthEvent, State, Target},
     netlink::{LocalAddresses, NextHops},
 };
 
@@ -29,17 +29,7 @@ pub struct Status {
 
 /// What is probed for a backend, if anything.
 pub fn target(service: &Service, backend: &Backend) -> Option<Target> {
-    match &service.health {
-        Health::None => None,
-        Health::Tcp(tcp) => Some(Target {
-            address: backend.address,
-            check: Check::Tcp { port: tcp.port },
-            interval: tcp.interval,
-            timeout: tcp.timeout,
-            rise: tcp.rise,
-            fall: tcp.fall,
-        }),
-    }
+    Target::for_backend(backend.address, &service.health)
 }
 
 /// Everything that is to be probed.

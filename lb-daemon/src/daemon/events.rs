@@ -1,0 +1,299 @@
+//! The loop that hands news to the controller.
+//!
+//! A backend's change of state is acted on before anything else; slot tables
+//! are made one at a time, with a look at what is new between two of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{
+    signal::unix::Signal,
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    notify::{Notice, notify},
+    requests::{Request, Requests},
+    traffic::InterfaceTraffic,
+};
+use crate::{
+    api::{
+        Handler, InstanceLock,
+        protocol::{Error, ErrorCode, Reloaded},
+        types::{ConfigStats, Stats},
+    },
+    config::{Loaded, OnExit},
+    control::{ControlError, Controller, FlowScan, Interfaces, Rates, Surroundings, targets},
+    dataplane::{Kernel, KernelSlots},
+    health::{HealthEvent, Prober},
+    loader::{Attacher, PinDir, unload},
+    netlink::{LinkStatistics, Links, LocalAddresses, Monitor, NextHops},
+};
+
+/// Where news come from.
+pub struct Inputs {
+    pub health: mpsc::UnboundedReceiver<HealthEvent>,
+    pub requests: mpsc::Receiver<Request>,
+    pub next_hops: watch::Receiver<Arc<NextHops>>,
+    pub links: watch::Receiver<Arc<Links>>,
+    pub addresses: watch::Receiver<Arc<LocalAddresses>>,
+    pub hang_up: Signal,
+    pub terminate: Signal,
+    pub interrupt: Signal,
+}
+
+pub struct Daemon {
+    /// Held until the end.
+    pub lock: InstanceLock,
+    pub pins: PinDir,
+    /// Holds the program's ring buffer open.
+    pub ebpf: aya::Ebpf,
+    pub controller: Controller<Kernel, KernelSlots>,
+    pub interfaces: Interfaces<Attacher>,
+    pub monitor: Arc<Monitor>,
+    pub prober: Prober,
+    pub inputs: Inputs,
+    pub handler: Requests,
+    pub config_path: PathBuf,
+    pub started: Instant,
+    pub loaded_at: SystemTime,
+    pub last_error: Option<String>,
+    pub config_warnings: Vec<String>,
+    pub dead_neighbours: BTreeSet<IpAddr>,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Between two scans of the flow table.
+const SCAN_PAUSE: Duration = Duration::from_secs(2);
+
+/// What the loop keeps between two turns.
+struct Turn {
+    scan: Option<FlowScan>,
+    next_scan: tokio::time::Instant,
+    rates: Rates<u16>,
+    traffic: InterfaceTraffic,
+}
+
+impl Daemon {
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let mut turn = Turn {
+            scan: None,
+            next_scan: tokio::time::Instant::now() + SCAN_PAUSE,
+            rates: Rates::default(),
+            traffic: InterfaceTraffic::default(),
+        };
+        let mut every_second = interval(SECOND);
+        every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (statistics_sender, mut statistics) = mpsc::channel(1);
+        loop {
+            let slots_due = self.slots_due();
+            let scanning = turn.scan.is_some();
+            let has_work = self.controller.has_work();
+            tokio::select! {
+                biased;
+                _ = self.inputs.terminate.recv() => break,
+                _ = self.inputs.interrupt.recv() => break,
+                Some(event) = self.inputs.health.recv() => self.health_changed(event),
+                Ok(()) = self.inputs.next_hops.changed() => self.next_hops_changed(),
+                Ok(()) = self.inputs.addresses.changed() => self.addresses_changed(),
+                Ok(()) = self.inputs.links.changed() => self.follow_interfaces(),
+                () = sleep_until(slots_due) => {}
+                Some(request) = self.inputs.requests.recv() => self.answer(request, &turn),
+                Some(()) = self.inputs.hang_up.recv() => self.reload_in_background(),
+                Some((at, found)) = statistics.recv() => turn.traffic.note(at, found),
+                _ = every_second.tick() => {
+                    self.every_second(&mut turn);
+                    self.ask_statistics(&statistics_sender);
+                }
+                () = std::future::ready(()), if has_work => self.controller.work(),
+                () = sleep_until(turn.next_scan), if !scanning => self.begin_scan(&mut turn),
+                () = std::future::ready(()), if scanning => self.go_on_scanning(&mut turn),
+            }
+        }
+        self.stop()
+    }
+
+    /// Does what is due for the slots, and says when to look again.
+    fn slots_due(&mut self) -> tokio::time::Instant {
+        let ticks = self.controller.ticks();
+        let wait = match self.controller.tick() {
+            Ok(Some(after)) => ticks.duration(after).clamp(Duration::from_millis(1), SECOND),
+            Ok(None) => SECOND,
+            Err(error) => {
+                error!("{error}; trying again");
+                SECOND
+            }
+        };
+        tokio::time::Instant::now() + wait
+    }
+
+    /// All that have come together are acted on together.
+    fn health_changed(&mut self, event: HealthEvent) {
+        self.take_in(event);
+        while let Ok(event) = self.inputs.health.try_recv() {
+            self.take_in(event);
+        }
+        self.refresh();
+    }
+
+    fn take_in(&mut self, event: HealthEvent) {
+        let state = format!("{:?}", event.state).to_lowercase();
+        let of = self.controller.whose(&event.target);
+        info!("{of} is {state}: {} ({})", event.reason, event.target);
+        self.controller.view_mut().note(event);
+    }
+
+    fn refresh(&mut self) {
+        if let Err(error) = self.controller.refresh() {
+            error!("{error}; trying again");
+        }
+    }
+
+    fn next_hops_changed(&mut self) {
+        let next_hops = self.inputs.next_hops.borrow_and_update().clone();
+        let dead = next_hops.iter().filter_map(|(address, hop)| {
+            hop.as_ref().err().filter(|error| error.is_dead()).map(|_| *address)
+        });
+        let dead: BTreeSet<IpAddr> = dead.collect();
+        for address in dead.difference(&self.dead_neighbours) {
+            self.prober.neighbour_failed(*address);
+        }
+        self.dead_neighbours = dead;
+        self.controller.view_mut().next_hops = next_hops;
+        self.refresh();
+    }
+
+    fn addresses_changed(&mut self) {
+        self.controller.view_mut().addresses = self.inputs.addresses.borrow_and_update().clone();
+        if let Err(error) = self.controller.publish() {
+            error!("{error}; trying again");
+        }
+    }
+
+    fn follow_interfaces(&mut self) {
+        let links = self.inputs.links.borrow_and_update().clone();
+        self.interfaces.follow(&links, &self.controller.config().interfaces);
+    }
+
+    fn every_second(&mut self, turn: &mut Turn) {
+        let done = self.controller.housekeep();
+        let counted = self.controller.backend_counters();
+        match counted {
+            Ok(counters) => turn.rates.sample(Instant::now(), counters),
+            Err(error) => warn!("{error}"),
+        }
+        if let Err(error) = done {
+            error!("{error}; trying again");
+        }
+        self.refresh();
+        self.monitor.watch(self.controller.next_hop_targets());
+        for address in self.controller.unresolved() {
+            self.monitor.hurry(address);
+        }
+        self.follow_interfaces();
+    }
+
+    /// In the background: the kernel takes a while where there are many interfaces.
+    fn ask_statistics(&self, to: &mpsc::Sender<(Instant, BTreeMap<u32, LinkStatistics>)>) {
+        let Ok(place) = to.clone().try_reserve_owned() else { return };
+        let monitor = self.monitor.clone();
+        tokio::spawn(async move {
+            match monitor.statistics().await {
+                Ok(found) => drop(place.send((Instant::now(), found))),
+                Err(error) => warn!("{error}"),
+            }
+        });
+    }
+
+    fn begin_scan(&mut self, turn: &mut Turn) {
+        turn.next_scan = tokio::time::Instant::now() + SCAN_PAUSE;
+        if !self.controller.needs_scan() {
+            return;
+        }
+        match self.controller.begin_scan() {
+            Ok(scan) => turn.scan = Some(scan),
+            Err(error) => error!("flow table: {error}"),
+        }
+    }
+
+    fn go_on_scanning(&mut self, turn: &mut Turn) {
+        let Some(scan) = turn.scan.take() else { return };
+        match self.controller.scan(scan) {
+            Ok(rest) => turn.scan = rest,
+            Err(error) => error!("flow table: {error}; the scan is begun again"),
+        }
+        turn.next_scan = tokio::time::Instant::now() + SCAN_PAUSE;
+    }
+
+    fn answer(&mut self, request: Request, turn: &Turn) {
+        // Whoever asked may be gone.
+        match request {
+            Request::Stats(reply) => drop(reply.send(self.stats(turn).map_err(failed))),
+            Request::Apply(loaded, reply) => drop(reply.send(self.apply(*loaded).map_err(failed))),
+            Request::Refused(why) => self.last_error = Some(why),
+        }
+    }
+
+    fn apply(&mut self, loaded: Loaded) -> Result<Reloaded, ControlError> {
+        let mut answer = self.controller.reload(loaded.config)?;
+        self.config_warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        answer.warnings.extend(self.config_warnings.iter().cloned());
+        self.loaded_at = SystemTime::now();
+        self.last_error = None;
+        self.prober.set_targets(targets(self.controller.config()));
+        self.monitor.watch(self.controller.next_hop_targets());
+        self.follow_interfaces();
+        Ok(answer)
+    }
+
+    fn reload_in_background(&self) {
+        let handler = self.handler.clone();
+        // The outcome is logged.
+        tokio::spawn(async move { drop(handler.reload().await) });
+    }
+
+    fn stats(&self, turn: &Turn) -> Result<Stats, ControlError> {
+        let interfaces = self.interfaces.report(&self.controller.config().interfaces);
+        let loaded_at = self.loaded_at.duration_since(UNIX_EPOCH);
+        self.controller.stats(Surroundings {
+            instance: self.lock.instance().to_string(),
+            uptime: self.started.elapsed().as_secs(),
+            config: ConfigStats {
+                path: self.config_path.display().to_string(),
+                loaded_at: loaded_at.map_or(0, |since| since.as_secs()),
+                last_error: self.last_error.clone(),
+            },
+            interfaces: interfaces.into_iter().map(|one| turn.traffic.describe(one)).collect(),
+            rates: &turn.rates,
+            warnings: self.config_warnings.clone(),
+        })
+    }
+
+    fn stop(self) -> anyhow::Result<()> {
+        notify(Notice::Stopping);
+        match self.controller.config().on_exit {
+            OnExit::Keep => info!(
+                "stopped; the XDP program forwards on. `lb-daemon unload --instance {}` ends that",
+                self.lock.instance()
+            ),
+            OnExit::Unload => {
+                self.monitor.watch([]);
+                unload(&self.pins)?;
+                info!("stopped; the XDP program and its maps are removed (on_exit: unload)");
+            }
+        }
+        drop(self.ebpf);
+        Ok(())
+    }
+}
+
+fn failed(error: ControlError) -> Error {
+    Error::new(ErrorCode::Failed, error.to_string())
+}

@@ -1,0 +1,30 @@
+//! The daemon: brings the parts together, and runs until it is told to stop.
+//!
+//! - [`start`]: from a configuration file to a running data path, in the order
+//!   in which packets may see it.
+//! - [`events`]: the loop that hands news to the controller.
+//! - [`requests`]: the control socket's and SIGHUP's way into that loop.
+
+mod events;
+mod notify;
+mod program_log;
+mod requests;
+mod start;
+mod traffic;
+
+use std::path::PathBuf;
+
+use crate::api::Instance;
+
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    pub instance: Instance,
+    pub config_path: PathBuf,
+}
+
+/// Balances until SIGTERM or SIGINT.
+pub fn run(options: RunOptions) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async { start::start(options).await?.run().await })
+}

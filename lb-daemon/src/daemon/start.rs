@@ -1,0 +1,178 @@
+//! From a configuration file to a running data path.
+
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, bail};
+use nix::unistd::{Gid, Group};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::timeout,
+};
+use tracing::{info, warn};
+
+use super::{
+    RunOptions,
+    events::{Daemon, Inputs},
+    notify::{Notice, notify},
+    program_log,
+    requests::Requests,
+};
+use crate::{
+    api::{InstanceLock, RuntimeDir, Server},
+    config::{self, Config, Loaded},
+    control::{Controller, Interfaces, Parts, targets},
+    dataplane::{Kernel, KernelSlots},
+    health::Prober,
+    loader::{self, MapSizes, PinDir, object},
+    netlink::Monitor,
+    state::{Identity, StateFile},
+};
+
+/// How long the first look at next hops may take before packets are let in
+/// without.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
+/// Requests that wait for the control loop.
+const REQUESTS: usize = 64;
+
+pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
+    let RunOptions { instance, config_path } = options;
+    let lock = InstanceLock::acquire(&RuntimeDir::default(), &instance)?;
+    let Loaded { config, warnings } = config::load(&config_path)?;
+    for warning in &warnings {
+        warn!("{warning}");
+    }
+    let readers = group(&config)?;
+    let pins = PinDir::of_instance(instance.as_str());
+    let sizes = MapSizes { slots: config.limits.slot_space, flows: config.limits.flow_entries };
+    let loaded = loader::load(object::embedded()?, &pins, sizes)?;
+    let mut ebpf = loaded.ebpf;
+    program_log::forward(&mut ebpf);
+    let state_file = StateFile::of_instance(instance.as_str());
+    let identity = identity(&state_file, loaded.adopted, &pins)?;
+    let parts = Parts {
+        plane: Kernel::open(&pins, loaded.clock)?,
+        slots: KernelSlots::open(&pins)?,
+        slot_space: sizes.slots,
+        state_file,
+        identity,
+        config,
+    };
+    let monitor = Arc::new(Monitor::start()?);
+    let mut controller = Controller::new(parts, !loaded.adopted)?;
+    let (health_sender, health) = mpsc::unbounded_channel();
+    let prober = Prober::new(health_sender);
+    prober.set_targets(targets(controller.config()));
+    for (target, state) in controller.remembered() {
+        prober.restore(&target, state);
+        controller.view_mut().restore(target, state);
+    }
+    look_around(&monitor, &mut controller).await;
+    controller.start()?;
+    monitor.watch(controller.next_hop_targets());
+    while controller.has_work() {
+        controller.work();
+    }
+    let interfaces = attach(loaded.attacher, &pins, &monitor, controller.config())?;
+
+    let (sender, requests) = mpsc::channel(REQUESTS);
+    let handler = Requests { sender, config_path: config_path.clone() };
+    let server = Server::bind(&lock, readers)
+        .with_context(|| format!("cannot make the control socket {}", lock.socket().display()))?;
+    tokio::spawn(server.serve(handler.clone()));
+    let inputs = Inputs {
+        health,
+        requests,
+        next_hops: monitor.next_hops(),
+        links: monitor.links(),
+        addresses: monitor.addresses(),
+        hang_up: signal(SignalKind::hangup())?,
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    info!(
+        "instance {instance}: {}, {} services",
+        if loaded.adopted { "took over from an earlier daemon" } else { "started with new maps" },
+        controller.config().services.len()
+    );
+    notify(Notice::Ready);
+    Ok(Daemon {
+        lock,
+        pins,
+        ebpf,
+        controller,
+        interfaces,
+        monitor,
+        prober,
+        inputs,
+        handler,
+        config_path,
+        started: Instant::now(),
+        loaded_at: SystemTime::now(),
+        last_error: None,
+        config_warnings: warnings.iter().map(ToString::to_string).collect(),
+        dead_neighbours: BTreeSet::new(),
+    })
+}
+
+fn group(config: &Config) -> anyhow::Result<Option<Gid>> {
+    let Some(name) = &config.control.group else { return Ok(None) };
+    match Group::from_name(name)? {
+        Some(group) => Ok(Some(group.gid)),
+        None => bail!("control.group: there is no group {name}; make it with `groupadd {name}`"),
+    }
+}
+
+fn identity(file: &StateFile, adopted: bool, pins: &PinDir) -> anyhow::Result<Identity> {
+    match file.read()? {
+        Some(identity) => Ok(identity),
+        None if adopted => bail!(
+            "{} is missing, but {} holds the maps that it numbers: restore it, or run `lb-daemon \
+             unload --instance {}` and start again (every flow is then assigned anew)",
+            file.path().display(),
+            pins.path().display(),
+            lock_name(pins)
+        ),
+        None => Ok(file.fresh()?),
+    }
+}
+
+fn lock_name(pins: &PinDir) -> String {
+    pins.path().file_name().map(PathBuf::from).unwrap_or_default().display().to_string()
+}
+
+/// Waits a moment until all next hops have been looked up.
+async fn look_around(monitor: &Monitor, controller: &mut Controller<Kernel, KernelSlots>) {
+    let backends = controller.config().services.iter().flat_map(|service| &service.backends);
+    let wanted: BTreeSet<IpAddr> = backends.map(|backend| backend.address).collect();
+    monitor.watch(wanted.iter().copied());
+    let mut next_hops = monitor.next_hops();
+    let known = next_hops.wait_for(|hops| wanted.iter().all(|one| hops.contains_key(one)));
+    // What is not known by now is followed up later.
+    let _ = timeout(FIRST_LOOK, known).await;
+    let view = controller.view_mut();
+    view.next_hops = monitor.next_hops().borrow().clone();
+    view.addresses = monitor.addresses().borrow().clone();
+}
+
+fn attach(
+    attacher: loader::Attacher,
+    pins: &PinDir,
+    monitor: &Monitor,
+    config: &Config,
+) -> anyhow::Result<Interfaces<loader::Attacher>> {
+    let links = monitor.links().borrow().clone();
+    let mut interfaces = Interfaces::new(attacher);
+    let linked = pins
+        .linked_interfaces()
+        .with_context(|| format!("cannot read {}", pins.path().display()))?;
+    interfaces.leave_others(&linked, &links, &config.interfaces);
+    interfaces.follow(&links, &config.interfaces);
+    Ok(interfaces)
+}
