@@ -2,23 +2,29 @@
 //! verdict, frame, counter and flow. `LB_SEED` repeats a run.
 use std::net::IpAddr;
 
-use lb_common::abi::{SlotWord, Unserved, backend_flags, service_flags};
+use lb_common::abi::{Answer, SlotWord, Totals, Unserved, backend_flags, service_flags};
+use lb_common::reason::DropReason;
 use lb_test_support::bench::Bench;
 use lb_test_support::packet::protocol::{DESTINATION_OPTIONS, FRAGMENT, TCP, UDP};
 use lb_test_support::packet::{Packet, Upper, icmp, tcp, udp};
 use lb_test_support::random::Random;
 use lb_test_support::world::{INGRESS, OTHER_INTERFACE, World, address, direct, tunnel};
 
-const WORLDS: u64 = 12;
+const WORLDS: u64 = 30;
 const FRAMES: u64 = 400;
 
 fn vips() -> [IpAddr; 4] {
     ["203.0.113.10", "203.0.113.11", "2001:db8:f::10", "2001:db8:f::11"].map(address)
 }
 
+/// One of few, so that flows meet; now and then nobody, who is not answered.
 fn client(random: &mut Random, v6: bool) -> IpAddr {
-    let host = random.below(4);
-    if v6 { address(&format!("2001:db8:c::{host}")) } else { address(&format!("192.0.2.{host}")) }
+    match (random.below(32), v6) {
+        (0, true) => address("::"),
+        (0, false) => address("0.0.0.0"),
+        (host, true) => address(&format!("2001:db8:c::{}", host % 4)),
+        (host, false) => address(&format!("192.0.2.{}", host % 4)),
+    }
 }
 
 fn world(random: &mut Random) -> World {
@@ -135,6 +141,7 @@ fn kernel_and_host_agree() {
     let first = std::env::var("LB_SEED").ok().map(|seed| seed.parse().expect("LB_SEED: a number"));
     let seeds = first.map_or(1..WORLDS + 1, |seed: u64| seed..seed + 1);
     let mut bench = Bench::shared();
+    let before = bench.kernel().totals();
     for seed in seeds {
         let mut random = Random::new(seed);
         bench.set(&world(&mut random));
@@ -147,4 +154,23 @@ fn kernel_and_host_agree() {
         }
         bench.assert_backends_agree();
     }
+    if first.is_none() {
+        assert_varied(&before, &bench.kernel().totals());
+    }
+}
+
+/// The frames went all the ways there are.
+fn assert_varied(before: &Totals, after: &Totals) {
+    // Slots always have a backend here, and test runs always have headroom and
+    // redirect.
+    let never = [DropReason::NoBackend, DropReason::NoHeadroom, DropReason::RedirectFailed];
+    for reason in DropReason::ALL.into_iter().filter(|reason| !never.contains(reason)) {
+        let count = after.dropped[reason as usize] - before.dropped[reason as usize];
+        assert!(count > 0, "no frame was dropped for {}", reason.name());
+    }
+    for answer in Answer::ALL {
+        let count = after.answers[answer as usize] - before.answers[answer as usize];
+        assert!(count > 0, "no frame was answered with {}", answer.name());
+    }
+    assert!(after.stored > before.stored && after.store_failed > before.store_failed);
 }
