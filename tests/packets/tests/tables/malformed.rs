@@ -71,6 +71,9 @@ fn packets_too_short_for_their_upper_layer() {
                 let frame = Packet::new(client, vip, cut).frame();
                 let what = format!("{length} bytes of protocol {kind} to {vip}");
                 bench.expect(&what, &frame, Expect::Drop(DropReason::Malformed));
+                // What would complete the header is behind the packet's end.
+                let padded = [&frame[..], &bytes[length..], &[0; 60]].concat();
+                bench.expect(&what, &padded, Expect::Drop(DropReason::Malformed));
             }
         }
     }
