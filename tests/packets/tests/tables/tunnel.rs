@@ -75,6 +75,23 @@ fn all_pairs_of_families() {
     }
 }
 
+/// The outer header counts the packet; Ethernet's padding stays behind it.
+#[test]
+fn padded_frames() {
+    let mut bench = Bench::shared();
+    for outer in outers() {
+        let tunnel = Tunnel::new(INGRESS, outer);
+        bench.set(&tunnel.world);
+        for (client, vip) in ends() {
+            let packet = Packet::new(client, vip, udp(80, 1));
+            let padded = |packet: &Packet| [packet.frame(), vec![0xee; 17]].concat();
+            let out = padded(&tunnel.wrapped(&packet));
+            let what = format!("padded, from {client} through {outer:?}");
+            bench.expect(&what, &padded(&packet), Expect::Transmit(out));
+        }
+    }
+}
+
 #[test]
 fn dscp_ecn_and_df_are_carried() {
     let mut bench = Bench::shared();
