@@ -44,13 +44,16 @@ impl FlowWords {
 
     #[inline(always)]
     pub const fn key(&self) -> FlowKey {
+        // The rest of the last word, which is 0: the compiler then stores one
+        // word, where zeros of their own would be a call of memset.
+        let [s0, s1, d0, d1, protocol, reserved @ ..] = self.ports.to_le_bytes();
         FlowKey {
             source: join(self.source),
             destination: join(self.destination),
-            source_port: (self.ports as u16).to_le_bytes(),
-            destination_port: ((self.ports >> 16) as u16).to_le_bytes(),
-            protocol: (self.ports >> 32) as u8,
-            reserved: [0; 3],
+            source_port: [s0, s1],
+            destination_port: [d0, d1],
+            protocol,
+            reserved,
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::hash::split;
 use crate::reason::DropReason;
 use crate::transition::PacketKind;
 
-/// Bytes of an ICMP error before the packet it quotes.
-const ERROR_HEADER: usize = 8;
+/// Bytes of an ICMP header; in an error, the packet it quotes follows.
+const HEADER: usize = 8;
 const TTL: u8 = 64;
 
 #[inline(always)]
@@ -20,10 +20,10 @@ pub fn v4<P: Packet, T: Tables>(
     tables: &T,
     arrival: &Arrival,
 ) -> Result<Subject, Verdict> {
-    let Some(header) = packet.read::<8>(arrival.upper) else {
+    let Some(kind) = kind(packet, arrival) else {
         return Err(Verdict::drop(DropReason::Malformed));
     };
-    match header[0] {
+    match kind {
         8 => Err(echo(packet, tables, arrival, 0)),
         3 | 11 | 12 => error(packet, tables, arrival),
         _ => Err(not_ours(arrival, DropReason::IcmpOther)),
@@ -36,16 +36,25 @@ pub fn v6<P: Packet, T: Tables>(
     tables: &T,
     arrival: &Arrival,
 ) -> Result<Subject, Verdict> {
-    let Some(header) = packet.read::<8>(arrival.upper) else {
+    let Some(kind) = kind(packet, arrival) else {
         return Err(Verdict::drop(DropReason::Malformed));
     };
-    match header[0] {
+    match kind {
         128 => Err(echo(packet, tables, arrival, 129)),
         1..=4 => error(packet, tables, arrival),
         // Multicast listener and neighbour discovery.
         130..=137 | 143 => Err(Verdict::PASS),
         _ => Err(not_ours(arrival, DropReason::IcmpOther)),
     }
+}
+
+/// The type of the message, if its header is whole.
+#[inline(always)]
+fn kind<P: Packet>(packet: &P, arrival: &Arrival) -> Option<u8> {
+    if !arrival.holds(HEADER) {
+        return None;
+    }
+    packet.read::<HEADER>(arrival.upper).map(|header| header[0])
 }
 
 /// The kernel may know more where the VIP is an address of this host.
@@ -141,7 +150,7 @@ struct Quoted {
 /// later fragment, or of another protocol.
 #[inline(never)]
 fn read_quoted<P: Packet>(packet: &P, arrival: &Arrival, quoted: &mut Quoted) -> bool {
-    let start = arrival.upper + ERROR_HEADER;
+    let start = arrival.upper + HEADER;
     let upper = if arrival.network.v6 {
         quoted_v6(packet, start, quoted)
     } else {

@@ -112,6 +112,15 @@ pub struct Arrival {
     pub vip: u64,
 }
 
+impl Arrival {
+    /// Whether the packet has `bytes` bytes of upper layer. The frame may be
+    /// longer: Ethernet pads.
+    #[inline(always)]
+    fn holds(&self, bytes: usize) -> bool {
+        self.upper + bytes <= ETHERNET + self.network.length
+    }
+}
+
 /// What the later steps need of the network header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network {

@@ -229,15 +229,18 @@ impl Transport {
     #[inline(always)]
     pub fn read<P: Packet>(packet: &P, arrival: &Arrival) -> Option<Self> {
         if arrival.network.protocol == TCP {
-            Self::read_tcp(packet, arrival.upper)
+            Self::read_tcp(packet, arrival)
         } else {
-            Self::read_udp(packet, arrival.upper)
+            Self::read_udp(packet, arrival)
         }
     }
 
     #[inline(always)]
-    fn read_tcp<P: Packet>(packet: &P, offset: usize) -> Option<Self> {
-        let b = packet.read::<20>(offset)?;
+    fn read_tcp<P: Packet>(packet: &P, arrival: &Arrival) -> Option<Self> {
+        if !arrival.holds(20) {
+            return None;
+        }
+        let b = packet.read::<20>(arrival.upper)?;
         let flags = b[13];
         let kind = if flags & RST != 0 {
             PacketKind::Rst
@@ -252,8 +255,11 @@ impl Transport {
     }
 
     #[inline(always)]
-    fn read_udp<P: Packet>(packet: &P, offset: usize) -> Option<Self> {
-        let b = packet.read::<8>(offset)?;
+    fn read_udp<P: Packet>(packet: &P, arrival: &Arrival) -> Option<Self> {
+        if !arrival.holds(8) {
+            return None;
+        }
+        let b = packet.read::<8>(arrival.upper)?;
         Some(Self { protocol: UDP, ports: [b[0], b[1], b[2], b[3]], kind: PacketKind::Udp })
     }
 

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use aya::maps::{Array, HashMap, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
-    Backend, BackendCounters, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState, PortBucket, SLOTS_PER_FAIL_STAMP, Service, Settings,
-    TOTALS_LEN, Totals, VipBucket, map_names,
+    Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState,
+    PortBucket, SLOTS_PER_FAIL_STAMP, Service, Settings, TOTALS_LEN, Totals, VipBucket, map_names,
 };
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -63,9 +63,6 @@ pub fn object_path() -> PathBuf {
 }
 
 impl Kernel {
-    /// Groups of slots that have a stamp for a failed insert.
-    pub const FAIL_STAMPS: u32 = SLOT_SPACE / SLOTS_PER_FAIL_STAMP;
-
     /// Loads the object with maps of its own.
     pub fn load() -> Self {
         let path = object_path();
@@ -73,7 +70,7 @@ impl Kernel {
             .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask build` first", path.display()));
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(map_names::SLOTS, SLOT_SPACE)
-            .map_max_entries(map_names::INSERT_FAILED, Self::FAIL_STAMPS)
+            .map_max_entries(map_names::INSERT_FAILED, SLOT_SPACE / SLOTS_PER_FAIL_STAMP)
             .map_max_entries(map_names::FLOWS, FLOW_ENTRIES)
             .load(&object)
             .expect("the object loads (as root)");
@@ -169,7 +166,11 @@ impl Kernel {
 
     /// Every flow in the table.
     pub fn flow_keys(&mut self) -> Vec<FlowKey> {
-        self.flows().keys().map(|key| key.expect("flow").0).filter(|key| key.protocol != NOBODYS).collect()
+        self.flows()
+            .keys()
+            .map(|key| key.expect("flow").0)
+            .filter(|key| key.protocol != NOBODYS)
+            .collect()
     }
 
     pub fn clear_flows(&mut self) {
@@ -188,6 +189,17 @@ impl Kernel {
             let mut key = FlowKey { protocol: NOBODYS, ..FlowKey::default() };
             key.source[..8].copy_from_slice(&i.to_ne_bytes());
             self.set_flow(key, entry);
+        }
+    }
+
+    /// Fills all budgets.
+    pub fn fill_budgets(&mut self) {
+        let cpus = aya::util::nr_cpus().expect("the number of CPUs");
+        let map = self.ebpf.map_mut(map_names::BUDGETS).expect("BUDGETS");
+        let mut map = PerCpuArray::<_, [u64; 2]>::try_from(map).expect("BUDGETS");
+        for budget in 0..Budget::COUNT as u32 {
+            let full = PerCpuValues::try_from(vec![[0; 2]; cpus]).expect("one value per CPU");
+            map.set(budget, full, 0).expect("budget");
         }
     }
 

@@ -4,4 +4,5 @@ pub mod bench;
 pub mod host;
 pub mod kernel;
 pub mod packet;
+pub mod random;
 pub mod world;

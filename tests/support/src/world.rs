@@ -28,6 +28,16 @@ pub struct World {
     next_slot: u32,
 }
 
+pub fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+/// Client and VIP of each family.
+pub fn ends() -> [(IpAddr, IpAddr); 2] {
+    [("192.0.2.1", "203.0.113.10"), ("2001:db8:c::1", "2001:db8:f::10")]
+        .map(|(client, vip)| (address(client), address(vip)))
+}
+
 /// An address as IP headers in the flow table have it.
 pub fn mapped(address: IpAddr) -> [u8; 16] {
     match address {

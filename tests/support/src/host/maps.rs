@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lb_common::abi::{
-    Backend, FlowEntry, FlowKey, PortBucket, Service, Settings, SlotWord, VipBucket,
+    Backend, FlowEntry, FlowKey, PortBucket, SLOTS_PER_FAIL_STAMP, Service, Settings, SlotWord,
+    VipBucket,
 };
 
 use crate::kernel::{FLOW_ENTRIES, Kernel};
@@ -60,11 +61,10 @@ impl Maps {
         for (index, word) in changes(&words(before), &words(self)) {
             kernel.set_slot(index, word);
         }
-        for group in 0..Kernel::FAIL_STAMPS {
-            if kernel.insert_failed(group * 64) || self.insert_failed.contains_key(&group) {
-                let at = self.insert_failed.get(&group).copied().unwrap_or(0);
-                kernel.set_insert_failed(group, at);
-            }
+        let slots = before.slots.keys().chain(self.slots.keys());
+        for group in slots.map(|slot| slot / SLOTS_PER_FAIL_STAMP).collect::<BTreeSet<_>>() {
+            let at = self.insert_failed.get(&group).copied().unwrap_or(0);
+            kernel.set_insert_failed(group, at);
         }
         kernel.clear_flows();
         for (key, entry) in &self.flows {

@@ -164,12 +164,7 @@ impl Tables for Host {
         let settings = &self.maps.settings;
         let rate = settings.budget_per_second[kind as usize];
         let mut state = self.state.borrow_mut();
-        budget::take(
-            &mut state.budgets[kind as usize],
-            self.now,
-            rate,
-            settings.ticks_per_second,
-        )
+        budget::take(&mut state.budgets[kind as usize], self.now, rate, settings.ticks_per_second)
     }
 
     fn now(&self) -> u64 {

@@ -81,6 +81,11 @@ impl Packet {
         changed
     }
 
+    /// With the frame going back where it came from; the packet is as it was.
+    pub fn turned(&self) -> Self {
+        self.with(|p| std::mem::swap(&mut p.link_source, &mut p.link_destination))
+    }
+
     pub fn frame(&self) -> Vec<u8> {
         let mut frame = Vec::new();
         frame.extend(self.link_destination);

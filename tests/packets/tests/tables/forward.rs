@@ -1,22 +1,10 @@
 //! Direct server return: the MAC addresses are rewritten, nothing else.
-use std::net::IpAddr;
-
 use lb_common::abi::{Answer, NO_BACKEND, SlotWord, Unserved, backend_flags};
 use lb_common::reason::DropReason;
 use lb_test_support::bench::{Bench, Expect};
 use lb_test_support::packet::protocol::{DESTINATION_OPTIONS, FRAGMENT, TCP, UDP};
 use lb_test_support::packet::{Packet, Upper, flag, icmp, tcp, udp};
-use lb_test_support::world::{INGRESS, OTHER_INTERFACE, World, direct};
-
-fn address(text: &str) -> IpAddr {
-    text.parse().expect("an address")
-}
-
-/// Client and VIP of each family.
-fn ends() -> [(IpAddr, IpAddr); 2] {
-    [("192.0.2.1", "203.0.113.10"), ("2001:db8:c::1", "2001:db8:f::10")]
-        .map(|(client, vip)| (address(client), address(vip)))
-}
+use lb_test_support::world::{INGRESS, OTHER_INTERFACE, World, direct, ends};
 
 /// Ports 80 of both VIPs, TCP and UDP, to one backend at rest.
 fn world(ifindex: u32) -> (World, u16) {
@@ -38,7 +26,7 @@ fn rewritten(world: &World, backend: u16, packet: &Packet) -> Vec<u8> {
 
 #[test]
 fn packets_for_a_served_port() {
-    let mut bench = Bench::load();
+    let mut bench = Bench::shared();
     for ifindex in [INGRESS, OTHER_INTERFACE] {
         let (world, backend) = world(ifindex);
         bench.set(&world);
@@ -65,7 +53,7 @@ fn packets_for_a_served_port() {
 
 #[test]
 fn counters_of_the_backend() {
-    let mut bench = Bench::load();
+    let mut bench = Bench::shared();
     let (mut world, backend) = world(INGRESS);
     bench.set(&world);
     let (client, vip) = ends()[0];
@@ -90,7 +78,7 @@ fn counters_of_the_backend() {
 
 #[test]
 fn whose_packet_it_is() {
-    let mut bench = Bench::load();
+    let mut bench = Bench::shared();
     let (mut world, backend) = world(INGRESS);
     let empty = world.service(SlotWord::at_rest(NO_BACKEND, 0));
     let other = world.backend(direct(INGRESS));
@@ -121,13 +109,13 @@ fn whose_packet_it_is() {
 
 #[test]
 fn options_and_extension_headers() {
-    let mut bench = Bench::load();
+    let mut bench = Bench::shared();
     let (world, backend) = world(INGRESS);
     bench.set(&world);
     let [v4, v6] = ends();
     for words in 0..=10 {
-        let packet = Packet::new(v4.0, v4.1, tcp(80, flag::ACK))
-            .with(|p| p.options = vec![1; 4 * words]);
+        let packet =
+            Packet::new(v4.0, v4.1, tcp(80, flag::ACK)).with(|p| p.options = vec![1; 4 * words]);
         let out = rewritten(&world, backend, &packet);
         bench.expect(&format!("{words} words of options"), &packet.frame(), Expect::Transmit(out));
     }
@@ -151,7 +139,7 @@ fn options_and_extension_headers() {
 
 #[test]
 fn a_packet_that_does_not_fit() {
-    let mut bench = Bench::load();
+    let mut bench = Bench::shared();
     let (mut world, backend) = world(INGRESS);
     for mtu in [1500u16, 1280, 576] {
         world.change_backend(backend, |b| b.mtu = mtu);
@@ -166,7 +154,8 @@ fn a_packet_that_does_not_fit() {
             let kind = if client.is_ipv4() { (3, 4) } else { (2, 0) };
             let quote = &packet.ip()[..128];
             let answer = Packet::new(vip, client, icmp(kind.0, kind.1, [0, 0, high, low], quote));
-            let expected = Expect::Answer(Answer::TooBig, DropReason::TooBig, answer.with(turned).frame());
+            let expected =
+                Expect::Answer(Answer::TooBig, DropReason::TooBig, answer.turned().frame());
             bench.expect(&format!("does not fit {mtu}"), &packet.frame(), expected);
         }
     }
@@ -175,9 +164,4 @@ fn a_packet_that_does_not_fit() {
     let (client, vip) = ends()[0];
     let frame = Packet::new(client, vip, udp(80, 1000)).frame();
     bench.expect("budget exhausted", &frame, Expect::Drop(DropReason::TooBig));
-}
-
-/// The way back.
-fn turned(packet: &mut Packet) {
-    std::mem::swap(&mut packet.link_source, &mut packet.link_destination);
 }
