@@ -1,9 +1,10 @@
-//! `cargo xtask`: set-up, build, check, demo, test and install, each one module.
+//! `cargo xtask`: set-up, build, check, demo, test, bench and install, each one module.
 //!
 //! Every command does the set-up it needs first, so that `cargo xtask test` is all
 //! a fresh machine has to be told. What they share: [`sh`] runs programs and shows
 //! progress, [`repo`] knows the paths, [`todo`] collects what only root can do.
 
+mod bench;
 mod bpf_linker;
 mod build;
 mod check;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Set-up, build, demo, test and install of the load balancer.
+/// Set-up, build, demo, test, bench and install of the load balancer.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Cli {
@@ -39,6 +40,7 @@ enum Command {
     Check(check::Args),
     Demo(demo::Args),
     Test(test::Args),
+    Bench(bench::Args),
     Install(install::Args),
 }
 
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args).map(success),
         Command::Demo(args) => demo::run(&args).map(success),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Install(args) => install::run(&args).map(success),
     };
     result.unwrap_or_else(|error| {

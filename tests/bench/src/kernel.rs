@@ -120,7 +120,8 @@ impl Kernel {
 
     /// Counters of the program, summed over the CPUs.
     pub fn totals(&self) -> Result<Totals> {
-        let map: PerCpuArray<&MapData, [u64; TOTALS_LEN]> = self.map(map_names::TOTALS)?.try_into()?;
+        let map: PerCpuArray<&MapData, [u64; TOTALS_LEN]> =
+            self.map(map_names::TOTALS)?.try_into()?;
         let sum = sum(map.get(&0, 0)?.iter());
         // SAFETY: `Totals` is `repr(C)` and consists of TOTALS_LEN u64.
         Ok(unsafe { std::mem::transmute::<[u64; TOTALS_LEN], Totals>(sum) })
@@ -128,7 +129,8 @@ impl Kernel {
 
     /// Counters of the backends `first..first + count`, added up.
     pub fn backend_counters(&self, first: u16, count: u16) -> Result<BackendCounters> {
-        let map: PerCpuArray<&MapData, [u64; 4]> = self.map(map_names::BACKEND_STATS)?.try_into()?;
+        let map: PerCpuArray<&MapData, [u64; 4]> =
+            self.map(map_names::BACKEND_STATS)?.try_into()?;
         let mut all = [0; 4];
         for id in first..first + count {
             let one = sum(map.get(&id.into(), 0)?.iter());

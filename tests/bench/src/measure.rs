@@ -179,4 +179,3 @@ fn prove_counters(
     );
     Ok(())
 }
-

@@ -81,7 +81,13 @@ pub fn flow(family: Family, pattern: &Pattern, number: u64) -> FlowWords {
 }
 
 /// What `backend` must get for the frame `handed`.
-pub fn forwarded(mode: Mode, family: Family, handed: &[u8], backend: &Backend, hash: FlowHash) -> Vec<u8> {
+pub fn forwarded(
+    mode: Mode,
+    family: Family,
+    handed: &[u8],
+    backend: &Backend,
+    hash: FlowHash,
+) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend(backend.destination_mac);
     out.extend(backend.source_mac);

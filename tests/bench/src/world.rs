@@ -80,7 +80,8 @@ pub fn address(family: Family, last: u32) -> [u64; 2] {
     match family {
         Family::V4 => v4_mapped(last.to_be_bytes()),
         Family::V6 => {
-            let prefix = u128::from_be_bytes([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            let prefix =
+                u128::from_be_bytes([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
             split((prefix | last as u128).to_be_bytes())
         }
     }
