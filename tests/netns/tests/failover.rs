@@ -84,6 +84,7 @@ fn connections_of_a_vanished_host_are_reset() {
         let error = conversation.ask().expect_err("nobody is there to answer");
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     }
-    let stats = daemon.stats().unwrap();
-    assert!(stats.answers("reset") >= old.len() as u64, "{stats:?}");
+    daemon
+        .wait_for("the resets are counted", |stats| stats.answers("reset") >= old.len() as u64)
+        .unwrap();
 }

@@ -37,10 +37,12 @@ fn pings_are_answered_and_unserved_ports_refused() {
         assert_eq!(tcp_error(&site.lab.client, vip, 81), Some(ErrorKind::ConnectionRefused));
         assert_eq!(udp_error(&site.lab.client, vip, 54), Some(ErrorKind::ConnectionRefused));
     }
-    let answers = daemon.stats().unwrap();
-    assert_eq!(answers.answers("echo_reply"), 10, "{answers:?}");
-    assert_eq!(answers.answers("reset"), 2, "{answers:?}");
-    assert_eq!(answers.answers("unreachable"), 2, "{answers:?}");
+    daemon
+        .wait_for("each answer is counted", |stats| {
+            let counts = ["echo_reply", "reset", "unreachable"].map(|kind| stats.answers(kind));
+            counts == [10, 2, 2]
+        })
+        .unwrap();
 }
 
 /// Claims: a VIP that is also an address of the balancer is balanced all the same; ports
