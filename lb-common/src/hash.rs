@@ -35,15 +35,25 @@ impl FlowWords {
         u32::from_le_bytes(ports) as u64 | (protocol as u64) << 32
     }
 
+    /// Tag of the flow's table entry. Apart from any table's key: an entry made
+    /// under one table must be found under the next.
+    #[inline(always)]
+    pub fn tag(&self) -> u32 {
+        FlowHash::of(self, [M1, M2]).bits()
+    }
+
     #[inline(always)]
     pub const fn key(&self) -> FlowKey {
+        // The rest of the last word, which is 0: the compiler then stores one
+        // word, where zeros of their own would be a call of memset.
+        let [s0, s1, d0, d1, protocol, reserved @ ..] = self.ports.to_le_bytes();
         FlowKey {
             source: join(self.source),
             destination: join(self.destination),
-            source_port: (self.ports as u16).to_le_bytes(),
-            destination_port: ((self.ports >> 16) as u16).to_le_bytes(),
-            protocol: (self.ports >> 32) as u8,
-            reserved: [0; 3],
+            source_port: [s0, s1],
+            destination_port: [d0, d1],
+            protocol,
+            reserved,
         }
     }
 }
@@ -103,10 +113,9 @@ impl FlowHash {
         (((self.0 >> 32) * count as u64) >> 32) as u32
     }
 
-    /// Tag of the flow's table entry, and entropy for an outer header: bits
-    /// the slot does not use.
+    /// Entropy for an outer header: bits the slot does not use.
     #[inline(always)]
-    pub const fn tag(self) -> u32 {
+    pub const fn bits(self) -> u32 {
         self.0 as u32
     }
 }

@@ -79,7 +79,7 @@ pub fn ebpf_cargo(tools: &EbpfTools, cargo: &Path, subcommand: &str) -> Command 
 }
 
 /// Builds every binary of lb-ebpf and copies it to `target/bpf/NAME.o`.
-fn objects(tools: &EbpfTools) -> Result<Vec<PathBuf>> {
+pub fn objects(tools: &EbpfTools) -> Result<Vec<PathBuf>> {
     let mut command = ebpf_cargo(tools, &tools.toolchain.cargo, "build");
     let mut objects = Vec::new();
     for artifact in artifacts(&mut command).context("the eBPF program does not build")? {

@@ -1,12 +1,14 @@
-//! `cargo xtask`: set-up, build, check, test and install, each one module.
+//! `cargo xtask`: set-up, build, check, demo, test, bench and install, each one module.
 //!
 //! Every command does the set-up it needs first, so that `cargo xtask test` is all
 //! a fresh machine has to be told. What they share: [`sh`] runs programs and shows
 //! progress, [`repo`] knows the paths, [`todo`] collects what only root can do.
 
+mod bench;
 mod bpf_linker;
 mod build;
 mod check;
+mod demo;
 mod install;
 mod kernels;
 mod packages;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Set-up, build, test and install of the load balancer.
+/// Set-up, build, demo, test, bench and install of the load balancer.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Cli {
@@ -36,7 +38,9 @@ enum Command {
     Setup(setup::Args),
     Build(build::Args),
     Check(check::Args),
+    Demo(demo::Args),
     Test(test::Args),
+    Bench(bench::Args),
     Install(install::Args),
 }
 
@@ -46,7 +50,9 @@ fn main() -> ExitCode {
         Command::Setup(args) => setup::run(&args).map(success),
         Command::Build(args) => build::run(&args).map(success),
         Command::Check(args) => check::run(&args).map(success),
+        Command::Demo(args) => demo::run(&args).map(success),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Install(args) => install::run(&args).map(success),
     };
     result.unwrap_or_else(|error| {

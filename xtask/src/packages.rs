@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
@@ -137,21 +138,15 @@ pub fn ensure(what: &str, set: &[Package], todo: &mut Todo) -> Result<bool> {
 }
 
 fn install(what: &str, names: &[&str]) -> Result<()> {
-    // A repository that cannot be reached may not matter: the install will tell.
-    let update = sh::attempt("apt-get update", apt_get().arg("update"))?;
+    update_lists()?;
     let no_service = NoServiceStart::hold()?;
     let new_nginx = sh::which("nginx").is_none();
     let label = format!("{what}: installing {}", names.join(" "));
-    let installed = sh::step(
+    sh::step(
         &label,
         apt_get().args(["install", "--yes", "--no-install-recommends"]).args(names),
-    );
-    if installed.is_err() && !update.ok {
-        eprint!("{}", update.text);
-    }
-    installed.context(
-        "see apt's own words above; `apt-get update` and a look at /etc/apt/sources.list may help",
-    )?;
+    )
+    .context("apt's own words are above; is the network there, and /etc/apt/sources.list right?")?;
     drop(no_service);
     if new_nginx && sh::which("nginx").is_some() && Path::new("/run/systemd/system").exists() {
         // Only its program is wanted: no web server may appear on this host at the next boot.
@@ -159,6 +154,20 @@ fn install(what: &str, names: &[&str]) -> Result<()> {
             "keeping nginx off this host",
             Command::new("systemctl").args(["disable", "--now", "nginx"]),
         )?;
+    }
+    Ok(())
+}
+
+/// Has apt look what there is, once. A repository that cannot be reached may not
+/// matter: the install will tell.
+fn update_lists() -> Result<()> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let update = sh::attempt("apt-get update", apt_get().arg("update"))?;
+    if !update.ok {
+        eprint!("{}", update.text);
     }
     Ok(())
 }

@@ -142,7 +142,8 @@ fn add_source() -> Option<Toolchain> {
         let added = sh::attempt(&what, &mut add).ok()?;
         if !added.ok {
             let reason = added.text.lines().rfind(|line| !line.trim().is_empty());
-            sh::say(&format!("  that is no loss yet: {}", reason.unwrap_or_default().trim()));
+            let reason: String = reason.unwrap_or_default().trim().chars().take(100).collect();
+            sh::say(&format!("  no loss yet, Debian has it too: {reason} …"));
         }
         candidate.into_toolchain()
     })

@@ -2,15 +2,16 @@
 //! errors go to the backend whose flow they quote, neighbour discovery goes to
 //! the kernel.
 
-use super::parse::{Ipv4, Ipv6, TCP, Transport, UDP, UpperLayer};
+use super::parse::{self, Ipv4, TCP, Transport, UDP, UpperLayer};
 use super::{Arrival, ETHERNET, Packet, Subject, Tables, Verdict, answer, classify};
 use crate::abi::{Budget, Unserved, VipEntry};
 use crate::checksum;
+use crate::hash::split;
 use crate::reason::DropReason;
 use crate::transition::PacketKind;
 
-/// Bytes of an ICMP error before the packet it quotes.
-const ERROR_HEADER: usize = 8;
+/// Bytes of an ICMP header; in an error, the packet it quotes follows.
+const HEADER: usize = 8;
 const TTL: u8 = 64;
 
 #[inline(always)]
@@ -19,10 +20,10 @@ pub fn v4<P: Packet, T: Tables>(
     tables: &T,
     arrival: &Arrival,
 ) -> Result<Subject, Verdict> {
-    let Some(header) = packet.read::<8>(arrival.upper) else {
+    let Some(kind) = kind(packet, arrival) else {
         return Err(Verdict::drop(DropReason::Malformed));
     };
-    match header[0] {
+    match kind {
         8 => Err(echo(packet, tables, arrival, 0)),
         3 | 11 | 12 => error(packet, tables, arrival),
         _ => Err(not_ours(arrival, DropReason::IcmpOther)),
@@ -35,16 +36,25 @@ pub fn v6<P: Packet, T: Tables>(
     tables: &T,
     arrival: &Arrival,
 ) -> Result<Subject, Verdict> {
-    let Some(header) = packet.read::<8>(arrival.upper) else {
+    let Some(kind) = kind(packet, arrival) else {
         return Err(Verdict::drop(DropReason::Malformed));
     };
-    match header[0] {
+    match kind {
         128 => Err(echo(packet, tables, arrival, 129)),
         1..=4 => error(packet, tables, arrival),
         // Multicast listener and neighbour discovery.
         130..=137 | 143 => Err(Verdict::PASS),
         _ => Err(not_ours(arrival, DropReason::IcmpOther)),
     }
+}
+
+/// The type of the message, if its header is whole.
+#[inline(always)]
+fn kind<P: Packet>(packet: &P, arrival: &Arrival) -> Option<u8> {
+    if !arrival.holds(HEADER) {
+        return None;
+    }
+    packet.read::<HEADER>(arrival.upper).map(|header| header[0])
 }
 
 /// The kernel may know more where the VIP is an address of this host.
@@ -140,7 +150,7 @@ struct Quoted {
 /// later fragment, or of another protocol.
 #[inline(never)]
 fn read_quoted<P: Packet>(packet: &P, arrival: &Arrival, quoted: &mut Quoted) -> bool {
-    let start = arrival.upper + ERROR_HEADER;
+    let start = arrival.upper + HEADER;
     let upper = if arrival.network.v6 {
         quoted_v6(packet, start, quoted)
     } else {
@@ -170,13 +180,18 @@ fn quoted_v4<P: Packet>(packet: &P, start: usize, quoted: &mut Quoted) -> Option
 
 #[inline(always)]
 fn quoted_v6<P: Packet>(packet: &P, start: usize, quoted: &mut Quoted) -> Option<usize> {
-    let header = Ipv6::read(packet, start)?;
-    if !header.has_sound_header() {
+    // Field by field: a copy of the header would not fit the stack that the
+    // verifier allows three functions deep.
+    let [version] = packet.read::<1>(start)?;
+    if version >> 4 != 6 {
         return None;
     }
-    let UpperLayer::At(protocol, upper) = header.upper_layer(packet, start) else { return None };
-    quoted.source = header.source();
-    quoted.destination = header.destination();
+    let [next] = packet.read::<1>(start + 6)?;
+    quoted.source = split(packet.read::<16>(start + 8)?);
+    quoted.destination = split(packet.read::<16>(start + 24)?);
+    let UpperLayer::At(protocol, upper) = parse::upper_layer(packet, next, start) else {
+        return None;
+    };
     quoted.protocol = protocol;
     Some(upper)
 }

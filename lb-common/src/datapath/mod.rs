@@ -112,6 +112,15 @@ pub struct Arrival {
     pub vip: u64,
 }
 
+impl Arrival {
+    /// Whether the packet has `bytes` bytes of upper layer. The frame may be
+    /// longer: Ethernet pads.
+    #[inline(always)]
+    fn holds(&self, bytes: usize) -> bool {
+        self.upper + bytes <= ETHERNET + self.network.length
+    }
+}
+
 /// What the later steps need of the network header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network {
@@ -148,7 +157,7 @@ fn ipv6<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict
     if !header.is_sound(packet.length() - ETHERNET) {
         return Err(Verdict::drop(DropReason::Malformed));
     }
-    match header.upper_layer(packet, ETHERNET) {
+    match parse::upper_layer(packet, header.next(), ETHERNET) {
         UpperLayer::At(protocol, upper) => {
             Ok(Arrival { network: header.network(protocol), upper, vip })
         }

@@ -160,15 +160,21 @@ impl Ipv6 {
         }
     }
 
-    /// Follows the extension headers of the header at frame offset `start`.
+    /// Next header.
     #[inline(always)]
-    pub fn upper_layer<P: Packet>(&self, packet: &P, start: usize) -> UpperLayer {
-        let next = self.0[6];
-        if next == TCP || next == UDP || next == ICMPV6 {
-            return UpperLayer::At(next, start + Self::LENGTH);
-        }
-        walk_extensions(packet, next, start + Self::LENGTH)
+    pub fn next(&self) -> u8 {
+        self.0[6]
     }
+}
+
+/// Follows the extension headers of the IPv6 header at frame offset `start`,
+/// the first of which is a `next`.
+#[inline(always)]
+pub fn upper_layer<P: Packet>(packet: &P, next: u8, start: usize) -> UpperLayer {
+    if next == TCP || next == UDP || next == ICMPV6 {
+        return UpperLayer::At(next, start + Ipv6::LENGTH);
+    }
+    walk_extensions(packet, next, start + Ipv6::LENGTH)
 }
 
 /// Hop-by-hop options, routing, destination options, AH (RFC 4302) and atomic
@@ -223,15 +229,18 @@ impl Transport {
     #[inline(always)]
     pub fn read<P: Packet>(packet: &P, arrival: &Arrival) -> Option<Self> {
         if arrival.network.protocol == TCP {
-            Self::read_tcp(packet, arrival.upper)
+            Self::read_tcp(packet, arrival)
         } else {
-            Self::read_udp(packet, arrival.upper)
+            Self::read_udp(packet, arrival)
         }
     }
 
     #[inline(always)]
-    fn read_tcp<P: Packet>(packet: &P, offset: usize) -> Option<Self> {
-        let b = packet.read::<20>(offset)?;
+    fn read_tcp<P: Packet>(packet: &P, arrival: &Arrival) -> Option<Self> {
+        if !arrival.holds(20) {
+            return None;
+        }
+        let b = packet.read::<20>(arrival.upper)?;
         let flags = b[13];
         let kind = if flags & RST != 0 {
             PacketKind::Rst
@@ -246,8 +255,11 @@ impl Transport {
     }
 
     #[inline(always)]
-    fn read_udp<P: Packet>(packet: &P, offset: usize) -> Option<Self> {
-        let b = packet.read::<8>(offset)?;
+    fn read_udp<P: Packet>(packet: &P, arrival: &Arrival) -> Option<Self> {
+        if !arrival.holds(8) {
+            return None;
+        }
+        let b = packet.read::<8>(arrival.upper)?;
         Some(Self { protocol: UDP, ports: [b[0], b[1], b[2], b[3]], kind: PacketKind::Udp })
     }
 

@@ -84,9 +84,9 @@ fn outer_v4(backend: &Backend, inner: &Inner, hash: FlowHash) -> [u8; IPV4_HEADE
     let (identification, flags) = if inner.dont_fragment {
         (0, DONT_FRAGMENT)
     } else {
-        (inner.identification ^ hash.tag() as u16, 0)
+        (inner.identification ^ hash.bits() as u16, 0)
     };
-    let entropy = hash.tag() & backend.entropy_mask;
+    let entropy = hash.bits() & backend.entropy_mask;
     let source = u32::from_be_bytes([s[0], s[1], s[2], s[3]]) | entropy;
     let sum = backend.outer_sum as u32
         + inner.tos as u32
@@ -132,7 +132,7 @@ fn write_outer_v6<P: Packet>(
     inner: &Inner,
     hash: FlowHash,
 ) -> Option<()> {
-    let first = 6 << 28 | (inner.tos as u32) << 20 | hash.tag() & 0xf_ffff;
+    let first = 6 << 28 | (inner.tos as u32) << 20 | hash.bits() & 0xf_ffff;
     let [f0, f1, f2, f3] = first.to_be_bytes();
     let [l0, l1] = inner.length.to_be_bytes();
     packet.write(ETHERNET, [f0, f1, f2, f3, l0, l1, inner.protocol, backend.outer_ttl])?;
@@ -142,7 +142,7 @@ fn write_outer_v6<P: Packet>(
         return Some(());
     }
     let s = &backend.outer_source;
-    let entropy = hash.tag() & backend.entropy_mask;
+    let entropy = hash.bits() & backend.entropy_mask;
     let tail = u32::from_be_bytes([s[12], s[13], s[14], s[15]]) | entropy;
     packet.write(ETHERNET + 20, tail.to_be_bytes())
 }

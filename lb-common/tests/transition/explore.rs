@@ -1,4 +1,6 @@
 //! Breadth-first exploration: the shortest way to a violation is found first.
+//! In a printed way, backends may change their numbers from step to step (see
+//! `normal`).
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -52,6 +54,7 @@ impl Visited<'_> {
         if self.world.mutant.is_none() {
             state.normalize_void_entry();
         }
+        state.renumber();
         if self.numbers.insert(state, ()).is_none() {
             self.states.push((state, from, event));
         }

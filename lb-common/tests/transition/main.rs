@@ -4,6 +4,7 @@
 
 mod explore;
 mod mutants;
+mod normal;
 mod state;
 mod table;
 mod world;
@@ -15,7 +16,7 @@ use state::{Client, Entry, State};
 use world::World;
 
 /// More states than any of the worlds has.
-const LIMIT: usize = 20_000_000;
+const LIMIT: usize = 5_000_000;
 
 fn assert_holds(world: World, from: &[State]) {
     match explore(&world, from, LIMIT) {
@@ -79,15 +80,14 @@ fn after_table_change() -> Vec<State> {
 #[test]
 fn another_table_breaks_no_flow() {
     let world = World { last_epoch: 5, crashes: false, ..World::TCP };
-    assert_holds(World { deaths: false, ..world }, &after_table_change());
-    assert_holds(World { copies: false, ..world }, &after_table_change());
-    assert_holds(World { copies: false, reset_on_dead: true, ..world }, &after_table_change());
+    assert_holds(world, &after_table_change());
+    assert_holds(World { reset_on_dead: true, ..world }, &after_table_change());
 }
 
 #[test]
 fn every_rule_left_out_breaks_a_flow() {
     for mutant in Mutant::ALL {
-        let world = World { mutant: Some(mutant), last_epoch: 2, ..World::TCP };
+        let world = World { mutant: Some(mutant), ..World::TCP };
         match explore(&world, &[State::at_rest()], LIMIT) {
             Outcome::Violated { states, .. } => eprintln!("{mutant:?}: found in {states} states"),
             _ => panic!("{mutant:?} broke no flow"),

@@ -3,7 +3,7 @@
 //!
 //! Stamps are kept as ages that saturate, so that the world is finite.
 
-use lb_common::abi::{ASK_OLD, FlowState, SlotWord};
+use lb_common::abi::{FlowState, SlotWord};
 use lb_common::transition::{Health, PacketKind};
 
 pub const BACKENDS: u16 = 3;
@@ -159,46 +159,6 @@ impl State {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Makes states that differ in nothing the rules ask for the same.
-    pub fn normalize(&mut self) {
-        let (looks_up, stores) = (self.word.look_up(), self.word.store());
-        if self.word.settled() != ASK_OLD {
-            self.old_word = None;
-        }
-        if !stores {
-            self.base = OLD;
-            if self.written >= SECOND || !looks_up {
-                self.written = OLD;
-            }
-            if self.failed >= ARMING {
-                self.failed = OLD;
-            }
-        } else {
-            if self.failed > self.base && self.failed >= ARMING {
-                self.failed = OLD;
-            }
-            // Which came first, the write or the failure, counts under `reset`.
-            if self.written >= SECOND {
-                self.written = if self.failed <= self.written { OLD } else { SECOND };
-            }
-        }
-        if self.client == Client::Quiet {
-            self.copies = 0;
-        }
-    }
-
-    /// The same, for an entry that no packet will ever find valid; only with
-    /// all the rules in force.
-    pub fn normalize_void_entry(&mut self) {
-        if let Some(entry) = &mut self.entry
-            && self.flight.is_none()
-            && self.word.settled() != ASK_OLD
-            && (entry.epoch != self.word.epoch() || !self.word.look_up())
-        {
-            *entry = Entry { owner: 0, state: FlowState::Open, age: OLD, ..*entry };
         }
     }
 

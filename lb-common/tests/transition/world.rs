@@ -47,7 +47,7 @@ impl World {
         failing: false,
         crashes: true,
         pressure: Pressure::Critical,
-        last_epoch: 1,
+        last_epoch: 2,
         mutant: None,
     };
 }

@@ -93,6 +93,7 @@ impl Link {
             xdp: None,
         };
         let ethernet = header.link_layer_type == LinkLayerType::Ether;
+        let mut elsewhere = false;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
@@ -102,10 +103,14 @@ impl Link {
                 }
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::Link(index) if *index != 0 => link.lower = Some(*index),
+                LinkAttribute::LinkNetNsId(_) => elsewhere = true,
                 LinkAttribute::LinkInfo(infos) => link.kind = kind(infos),
                 LinkAttribute::Xdp(attributes) => link.xdp = xdp(attributes),
                 _ => {}
             }
+        }
+        if elsewhere {
+            link.lower = None;
         }
         let whole = !link.name.is_empty() && link.mtu != 0;
         whole.then_some(link)

@@ -9,20 +9,25 @@
 //! can act on.
 
 mod address;
+pub mod ethtool;
 mod event;
 mod link;
+mod losses;
 mod mac;
 mod monitor;
 mod neighbour;
 mod next_hop;
+pub mod preflight;
 mod resolver;
 mod route;
 mod socket;
 mod wanted;
 mod worker;
+pub mod xdp_features;
 
 pub use address::LocalAddresses;
 pub use link::{Link, LinkChange, LinkStatistics, Links, Operation, XdpAttachment, XdpMode};
+pub use losses::xdp_losses;
 pub use mac::MacAddress;
 pub use monitor::{Monitor, MonitorError};
 pub use next_hop::{Neighbour, NextHop, NextHopError, NextHops};

@@ -97,8 +97,8 @@ impl Resolver {
             }
             Event::NeighbourGone(key) => self.neighbour_gone(key, now),
             Event::Routes(prefix) => {
-                let covered = self.targets.keys().filter(|target| prefix.contains(**target));
-                self.stale.extend(covered);
+                let covered = self.targets.range(prefix.range());
+                self.stale.extend(covered.map(|(target, _)| *target));
             }
             Event::AllRoutes => self.all_stale(),
         }
@@ -345,3 +345,6 @@ impl Resolver {
 fn neighbour_of(target: IpAddr, route: &Route) -> NeighbourKey {
     NeighbourKey { ifindex: route.ifindex, address: route.gateway.unwrap_or(target) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,11 @@ const REFRESH: Duration = Duration::from_secs(15);
 const RECREATE: Duration = Duration::from_millis(20);
 
 /// How neighbours are kept fresh.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Freshness {
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Freshness {
+    /// By the kernel, if it can: not seen yet.
+    #[default]
+    Untried,
     /// By the kernel: `NTF_EXT_MANAGED`, since 5.16 (7482e3841d52).
     Managed,
     /// By asking again and again.
@@ -43,16 +46,10 @@ struct Wanted {
     ask_at: Instant,
 }
 
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct WantedNeighbours {
     wanted: BTreeMap<NeighbourKey, Wanted>,
     freshness: Freshness,
-}
-
-impl Default for WantedNeighbours {
-    fn default() -> Self {
-        Self { wanted: BTreeMap::new(), freshness: Freshness::Managed }
-    }
 }
 
 impl WantedNeighbours {
@@ -105,37 +102,42 @@ impl WantedNeighbours {
             return None;
         }
         wanted.last_asked = Some(now);
-        Some(Request::Resolve(key))
+        Some(self.request(key))
     }
 
-    /// The kernel does not know `NTF_EXT_MANAGED`.
-    pub fn fall_back(&mut self) {
-        self.freshness = Freshness::Periodic;
+    /// What the kernel made of a [`Request::Manage`]. One that does not know
+    /// `NTF_EXT_MANAGED` ignores it; true when that is found out.
+    pub fn outcome(&mut self, managed: bool) -> bool {
+        if self.freshness != Freshness::Untried {
+            return false;
+        }
+        self.freshness = if managed { Freshness::Managed } else { Freshness::Periodic };
+        !managed
     }
 
-    pub fn freshness(&self) -> Freshness {
-        self.freshness
+    /// Also for a managed neighbour: a plain request would end that.
+    fn request(&self, key: NeighbourKey) -> Request {
+        match self.freshness {
+            Freshness::Untried | Freshness::Managed => Request::Manage(key),
+            Freshness::Periodic => Request::Resolve(key),
+        }
     }
 
     /// What is due now.
     pub fn due(&mut self, neighbours: &Neighbours, now: Instant) -> Vec<Request> {
-        let mut requests = Vec::new();
+        let mut keys = Vec::new();
         for (key, wanted) in &mut self.wanted {
             let sighting = neighbours.sighting(*key);
             if wanted.ask_at > now || cared_for(sighting) {
                 continue;
             }
             let answers = matches!(sighting, Some(Sighting { state: Resolution::Known(_), .. }));
-            let (request, again) = match self.freshness {
-                Freshness::Managed => (Request::Manage(*key), RETRY),
-                Freshness::Periodic if answers => (Request::Resolve(*key), REFRESH),
-                Freshness::Periodic => (Request::Resolve(*key), RETRY),
-            };
-            requests.push(request);
+            let calm = self.freshness == Freshness::Periodic && answers;
             wanted.last_asked = Some(now);
-            wanted.ask_at = now + again;
+            wanted.ask_at = now + if calm { REFRESH } else { RETRY };
+            keys.push(*key);
         }
-        requests
+        keys.into_iter().map(|key| self.request(key)).collect()
     }
 
     /// When something is due next.

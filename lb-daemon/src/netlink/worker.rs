@@ -25,7 +25,7 @@ use super::{
     resolver::Resolver,
     route::{self, Lookup, RouteError},
     socket::{EventSocket, Received, RequestSocket},
-    wanted::{Freshness, Request},
+    wanted::Request,
 };
 
 /// Events come in bursts: so long after the first, routes are looked up.
@@ -34,6 +34,8 @@ const SETTLING: Duration = Duration::from_millis(5);
 /// more than [`LONGEST_PAUSE`] lies between two rounds.
 const LOOKUP_SHARE: u32 = 5;
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Datagrams read before other work has its turn.
+const EVENTS_AT_ONCE: usize = 1024;
 /// Discovered path MTUs come and expire without an event.
 const REFRESH: Duration = Duration::from_secs(30);
 /// After a failure to talk to the kernel.
@@ -80,14 +82,8 @@ pub struct Worker {
     refresh_at: Instant,
     /// A listing is due: events were lost, or the last listing failed.
     list_at: Option<Instant>,
-    warned: BTreeSet<Warning>,
-}
-
-/// Said once, not at every attempt.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Warning {
-    NotManaged,
-    NeighbourRefused(NeighbourKey),
+    /// Neighbours that the kernel would not take: said once, not at every attempt.
+    refused: BTreeSet<NeighbourKey>,
 }
 
 impl Worker {
@@ -107,7 +103,7 @@ impl Worker {
             lookups_at: now,
             refresh_at: now + REFRESH,
             list_at: None,
-            warned: BTreeSet::new(),
+            refused: BTreeSet::new(),
         })
     }
 
@@ -145,7 +141,7 @@ impl Worker {
     fn hear(&mut self) {
         let quiet = !self.resolver.has_stale();
         let now = Instant::now();
-        loop {
+        for _ in 0..EVENTS_AT_ONCE {
             match self.events.receive() {
                 Ok(Received::Datagram(datagram)) => {
                     for event in event::decode_datagram(&datagram) {
@@ -278,24 +274,30 @@ impl Worker {
     }
 
     fn perform(&mut self, request: Request) {
-        let (key, order) = match request {
-            Request::Manage(key) => (key, neighbour::manage(key)),
-            Request::Resolve(key) => (key, neighbour::resolve(key)),
-            Request::Release(key) => (key, neighbour::resolve(key)),
+        let create = NLM_F_CREATE | NLM_F_REPLACE;
+        let (key, result) = match request {
+            Request::Manage(key) => (key, self.requests.set(neighbour::manage(key), create)),
+            Request::Resolve(key) => (key, self.requests.set(neighbour::resolve(key), create)),
+            Request::Release(key) => {
+                // If this fails, the entry is gone already.
+                let _ = self.requests.set(neighbour::resolve(key), NLM_F_REPLACE);
+                self.refused.remove(&key);
+                return;
+            }
         };
-        match self.requests.set(order, NLM_F_CREATE | NLM_F_REPLACE) {
+        match result {
             Ok(()) => {
-                self.warned.remove(&Warning::NeighbourRefused(key));
+                self.refused.remove(&key);
                 if matches!(request, Request::Manage(_)) {
                     self.confirm(key);
                 }
             }
-            Err(error) => self.warn_refused(key, &error),
+            Err(error) if self.refused.insert(key) => self.warn_refused(key, &error),
+            Err(_) => {}
         }
     }
 
-    /// Reads back what became of a neighbour. A kernel that does not know
-    /// `NTF_EXT_MANAGED` ignores it without an error.
+    /// Reads back what became of a neighbour.
     fn confirm(&mut self, key: NeighbourKey) {
         // A failure only means that the event has to bring it.
         let Ok(message) = self.requests.get(neighbour::query(key)) else {
@@ -305,22 +307,15 @@ impl Worker {
             return;
         };
         self.resolver.event(Event::Neighbour(key, sighting), Instant::now());
-        let wanted = self.resolver.wanted();
-        if !sighting.managed && !sighting.fixed && wanted.freshness() == Freshness::Managed {
-            wanted.fall_back();
-            if self.warned.insert(Warning::NotManaged) {
-                tracing::warn!(
-                    "this kernel cannot keep neighbours fresh by itself (NTF_EXT_MANAGED, \
-                     Linux 5.16): asking for them every few seconds instead"
-                );
-            }
+        if !sighting.fixed && self.resolver.wanted().outcome(sighting.managed) {
+            tracing::warn!(
+                "this kernel cannot keep neighbours fresh by itself (NTF_EXT_MANAGED, \
+                 Linux 5.16): asking for them every few seconds instead"
+            );
         }
     }
 
-    fn warn_refused(&mut self, key: NeighbourKey, error: &io::Error) {
-        if !self.warned.insert(Warning::NeighbourRefused(key)) {
-            return;
-        }
+    fn warn_refused(&self, key: NeighbourKey, error: &io::Error) {
         let NeighbourKey { ifindex, address } = key;
         let interface = self.resolver.links().get(ifindex).map_or("?", |link| &link.name);
         let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };

@@ -1,6 +1,6 @@
 //! The slots of all services.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lb_common::abi::{ASK_OLD, NO_BACKEND, Service, SlotWord, Table, service_flags};
 use lb_common::transition::{Health, Timing};
@@ -226,13 +226,10 @@ impl<M: SlotMemory> Engine<M> {
         if self.ids.is_empty() {
             return;
         }
-        let mut named = BTreeSet::new();
-        let mut last = SlotWord::at_rest(NO_BACKEND, 0);
+        let mut named = vec![false; 1 << 16];
         let mut note = |word: SlotWord| {
-            if word != last {
-                named.extend([word.current(), word.settled()]);
-                last = word;
-            }
+            named[word.current() as usize] = true;
+            named[word.settled() as usize] = true;
         };
         for slots in self.services.values() {
             slots.words(&self.memory).for_each(&mut note);
@@ -240,6 +237,6 @@ impl<M: SlotMemory> Engine<M> {
                 old.words(&self.memory).for_each(&mut note);
             }
         }
-        self.ids.begin_scan(|id| named.contains(&id), now);
+        self.ids.begin_scan(|id| named[id as usize], now);
     }
 }

@@ -57,7 +57,8 @@ impl<M: SlotMemory> Engine<M> {
     ) -> bool {
         self.ids.entry_names(entry.owner.backend());
         let Some(place) = place else { return true };
-        let Some((slots, around)) = self.service(place.service_id, now) else { return true };
+        // Not adopted yet: its words may need the entry.
+        let Some((slots, around)) = self.service(place.service_id, now) else { return false };
         let found = Found { place, is_udp, entry, pressure: scan.pressure };
         match slots.judge(&found, &around) {
             Verdict::Keep | Verdict::Hold => false,

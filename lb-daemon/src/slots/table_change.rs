@@ -202,6 +202,6 @@ mod tests {
         assert_eq!(after(&[3, 1, 7]), 8);
         assert_eq!(after(&[65_535]), 0);
         assert_eq!(after(&[65_530, 2]), 3);
-        assert_eq!(after(&[100, 60_000]), 60_001);
+        assert_eq!(after(&[100, 60_000]), 101);
     }
 }

@@ -1,1 +1,14 @@
-//! Test code.
+//! What tests with real hosts share: a lab with a service, servers that tell their name,
+//! and clients that ask for it.
+
+mod client;
+mod ping;
+mod server;
+mod site;
+mod tunnel;
+
+pub use client::{Conversation, Tally, ask_udp, call};
+pub use ping::ping;
+pub use server::NameServer;
+pub use site::{DNS, HEALTH, Site, WEB, WEB6};
+pub use tunnel::TunnelEnd;

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use aya::maps::{Array, HashMap, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
-    Backend, BackendCounters, FlowEntry, FlowKey, PortBucket, Service, Settings, TOTALS_LEN,
-    Totals, VipBucket, map_names,
+    Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState,
+    PortBucket, SLOTS_PER_FAIL_STAMP, Service, Settings, TOTALS_LEN, Totals, VipBucket, map_names,
 };
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -37,7 +37,10 @@ plain!(Backend, FlowEntry, FlowKey, PortBucket, Service, Settings, VipBucket);
 
 /// Slots and flow entries of a test's maps.
 const SLOT_SPACE: u32 = 1 << 16;
-const FLOW_ENTRIES: u32 = 1024;
+pub const FLOW_ENTRIES: u32 = 1024;
+
+/// Protocol of flows that only take room.
+const NOBODYS: u8 = 255;
 
 /// A loaded object.
 pub struct Kernel {
@@ -67,7 +70,7 @@ impl Kernel {
             .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask build` first", path.display()));
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(map_names::SLOTS, SLOT_SPACE)
-            .map_max_entries(map_names::INSERT_FAILED, SLOT_SPACE / 64)
+            .map_max_entries(map_names::INSERT_FAILED, SLOT_SPACE / SLOTS_PER_FAIL_STAMP)
             .map_max_entries(map_names::FLOWS, FLOW_ENTRIES)
             .load(&object)
             .expect("the object loads (as root)");
@@ -140,7 +143,13 @@ impl Kernel {
 
     /// Whether an insert is noted to have failed in the group of `slot`.
     pub fn insert_failed(&mut self, slot: u32) -> bool {
-        self.array::<u64>(map_names::INSERT_FAILED).get(&(slot / 64), 0).expect("stamp") != 0
+        let group = slot / SLOTS_PER_FAIL_STAMP;
+        self.array::<u64>(map_names::INSERT_FAILED).get(&group, 0).expect("stamp") != 0
+    }
+
+    /// Notes that an insert failed in the group at this time; 0: none did.
+    pub fn set_insert_failed(&mut self, group: u32, at: u64) {
+        self.array(map_names::INSERT_FAILED).set(group, at, 0).expect("stamp");
     }
 
     fn flows(&mut self) -> HashMap<&mut MapData, Plain<FlowKey>, Plain<FlowEntry>> {
@@ -155,12 +164,42 @@ impl Kernel {
         self.flows().insert(Plain(key), Plain(entry), 0).expect("flow");
     }
 
-    /// Fills the flow table with flows of nobody.
-    pub fn fill_flows(&mut self, entry: FlowEntry) {
-        for i in 0..FLOW_ENTRIES {
-            let mut key = FlowKey { protocol: 255, ..FlowKey::default() };
-            key.source[..4].copy_from_slice(&i.to_ne_bytes());
-            self.flows().insert(Plain(key), Plain(entry), 0).expect("room in the flow table");
+    /// Every flow in the table.
+    pub fn flow_keys(&mut self) -> Vec<FlowKey> {
+        self.flows()
+            .keys()
+            .map(|key| key.expect("flow").0)
+            .filter(|key| key.protocol != NOBODYS)
+            .collect()
+    }
+
+    pub fn clear_flows(&mut self) {
+        let mut flows = self.flows();
+        let keys: Vec<_> = flows.keys().map(|key| key.expect("flow")).collect();
+        for key in keys {
+            flows.remove(&key).expect("flow");
+        }
+    }
+
+    /// Adds flows of nobody to an empty table until only `room` are left.
+    pub fn fill_flows(&mut self, room: usize) {
+        let owner = FlowOwner::new(0, 0, 0);
+        let entry = FlowEntry { owner, seen: FlowSeen::new(0, FlowState::Open) };
+        for i in room..FLOW_ENTRIES as usize {
+            let mut key = FlowKey { protocol: NOBODYS, ..FlowKey::default() };
+            key.source[..8].copy_from_slice(&i.to_ne_bytes());
+            self.set_flow(key, entry);
+        }
+    }
+
+    /// Fills all budgets.
+    pub fn fill_budgets(&mut self) {
+        let cpus = aya::util::nr_cpus().expect("the number of CPUs");
+        let map = self.ebpf.map_mut(map_names::BUDGETS).expect("BUDGETS");
+        let mut map = PerCpuArray::<_, [u64; 2]>::try_from(map).expect("BUDGETS");
+        for budget in 0..Budget::COUNT as u32 {
+            let full = PerCpuValues::try_from(vec![[0; 2]; cpus]).expect("one value per CPU");
+            map.set(budget, full, 0).expect("budget");
         }
     }
 

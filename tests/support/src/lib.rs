@@ -1,3 +1,8 @@
 //! What the tests share.
 
+pub mod bench;
+pub mod host;
 pub mod kernel;
+pub mod packet;
+pub mod random;
+pub mod world;

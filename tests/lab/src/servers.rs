@@ -1,0 +1,78 @@
+//! Real servers that answer with the name of the host they run on.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::host::Host;
+use crate::lab::Lab;
+use crate::process::Process;
+use crate::wait::wait_until;
+
+/// Starts nginx: HTTP on port 80 of every address.
+pub fn nginx(lab: &Lab, host: &Host) -> Result<Process> {
+    let name = &host.name;
+    let dir = lab.file(&format!("{name}.nginx"));
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let at = dir.display();
+    // One request for each connection: a client's connections are counted by its answers.
+    let config = format!(
+        "daemon off;
+master_process off;
+user root;
+pid {at}/pid;
+error_log stderr;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    keepalive_timeout 0;
+    client_body_temp_path {at}/body;
+    proxy_temp_path {at}/proxy;
+    fastcgi_temp_path {at}/fastcgi;
+    uwsgi_temp_path {at}/uwsgi;
+    scgi_temp_path {at}/scgi;
+    server {{
+        listen 80;
+        listen [::]:80;
+        default_type text/plain;
+        return 200 \"{name}\\n\";
+    }}
+}}
+"
+    );
+    let file = dir.join("nginx.conf");
+    fs::write(&file, config).with_context(|| format!("cannot write {}", file.display()))?;
+    let mut command = host.command("nginx");
+    command.arg("-e").arg("stderr").arg("-p").arg(&dir).arg("-c").arg(&file);
+    let server = Process::spawn(&mut command, &lab.file(&format!("{name}.nginx.log")))?;
+    ready(host, server, 80)
+}
+
+/// Starts dnsmasq: `whoami.lab` is a TXT record with the host's name, over UDP and TCP.
+pub fn dnsmasq(lab: &Lab, host: &Host) -> Result<Process> {
+    let name = &host.name;
+    let mut command = host.command("dnsmasq");
+    command
+        .args(["--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--log-facility=-"])
+        .args(["--no-resolv", "--no-hosts", "--pid-file"])
+        .arg(format!("--txt-record=whoami.lab,{name}"));
+    let server = Process::spawn(&mut command, &lab.file(&format!("{name}.dnsmasq.log")))?;
+    ready(host, server, 53)
+}
+
+/// Waits until the server accepts connections, or fails with what it said.
+fn ready(host: &Host, mut server: Process, port: u16) -> Result<Process> {
+    let mut ended = false;
+    let connects = || {
+        ended = !server.is_running();
+        ended
+            || host
+                .enter(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())
+                .unwrap_or(false)
+    };
+    let waited = wait_until("a server accepts connections", connects);
+    if ended || waited.is_err() {
+        anyhow::bail!("the server on {} does not serve port {port}: {}", host.name, server.log());
+    }
+    Ok(server)
+}

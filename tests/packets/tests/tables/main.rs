@@ -1,0 +1,10 @@
+//! Packet tables: frames in, verdicts, frames and counters out, from the real
+//! object in the kernel. One file per subject; all share one loaded object.
+
+mod answers;
+mod differential;
+mod forward;
+mod icmp;
+mod malformed;
+mod transition;
+mod tunnel;

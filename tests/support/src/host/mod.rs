@@ -1,0 +1,177 @@
+//! The data path on the host: the same steps as in the kernel, bound to plain
+//! memory. What the kernel does to a packet is compared with this.
+
+mod flows;
+mod frame;
+mod maps;
+
+use std::cell::RefCell;
+
+use lb_common::abi::{
+    Answer, Backend, Budget, BudgetState, PortBucket, Service, SlotWord, Totals, VipBucket,
+};
+use lb_common::budget;
+use lb_common::datapath::{self, FlowContext, Outcome, Tables};
+use lb_common::hash::FlowWords;
+use lb_common::reason::DropReason;
+
+use flows::HostFlow;
+use frame::Frame;
+pub use maps::Maps;
+
+use crate::kernel::{self, action};
+
+/// Counters, all zero.
+pub const NO_TOTALS: Totals = Totals {
+    received: 0,
+    forwarded: 0,
+    passed: 0,
+    looked_up: 0,
+    stored: 0,
+    store_failed: 0,
+    answers: [0; 8],
+    dropped: [0; DropReason::CAPACITY],
+};
+
+/// Maps with a clock.
+pub struct Host {
+    state: RefCell<State>,
+    /// What a missing bucket looks like: the kernel's arrays are full of zeros.
+    empty: (VipBucket, PortBucket, Service, Backend),
+    maps: Maps,
+    now: u64,
+}
+
+/// What packets change.
+struct State {
+    flows: flows::Flows,
+    totals: Totals,
+    budgets: [BudgetState; Budget::COUNT],
+    counters: std::collections::BTreeMap<u16, lb_common::abi::BackendCounters>,
+    insert_failed: std::collections::BTreeMap<u32, u64>,
+}
+
+impl Host {
+    pub fn new(maps: Maps) -> Self {
+        let state = State {
+            flows: flows::Flows::new(maps.flows.clone(), maps.flow_room),
+            totals: NO_TOTALS,
+            budgets: Default::default(),
+            counters: Default::default(),
+            insert_failed: maps.insert_failed.clone(),
+        };
+        Self { state: RefCell::new(state), empty: Default::default(), maps, now: 0 }
+    }
+
+    /// Runs the data path on a frame that came in on loopback.
+    pub fn run(&mut self, frame: &[u8], now: u64) -> kernel::Outcome {
+        self.now = now;
+        self.state.borrow_mut().totals.received += 1;
+        let mut frame = Frame::new(frame);
+        let verdict = datapath::process(&mut frame, &*self);
+        let totals = &mut self.state.get_mut().totals;
+        let action = match verdict.outcome() {
+            Outcome::Pass => {
+                totals.passed += 1;
+                action::PASS
+            }
+            Outcome::Transmit => {
+                totals.forwarded += 1;
+                action::TX
+            }
+            Outcome::Redirect => {
+                totals.forwarded += 1;
+                action::REDIRECT
+            }
+            Outcome::Drop => {
+                totals.dropped[verdict.reason()] += 1;
+                action::DROP
+            }
+            Outcome::Answer => {
+                totals.dropped[verdict.reason()] += 1;
+                totals.answers[verdict.answer_kind()] += 1;
+                action::TX
+            }
+            Outcome::Echo => {
+                totals.forwarded += 1;
+                totals.answers[Answer::EchoReply as usize] += 1;
+                action::TX
+            }
+        };
+        kernel::Outcome { action, packet: frame.into_bytes() }
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.state.borrow().totals
+    }
+
+    pub fn flow(&self, key: &lb_common::abi::FlowKey) -> Option<lb_common::abi::FlowEntry> {
+        self.state.borrow().flows.get(key)
+    }
+
+    pub fn flow_keys(&self) -> Vec<lb_common::abi::FlowKey> {
+        self.state.borrow().flows.keys()
+    }
+
+    pub fn backend_counters(&self, id: u16) -> lb_common::abi::BackendCounters {
+        self.state.borrow().counters.get(&id).copied().unwrap_or_default()
+    }
+
+    pub fn insert_failed(&self, slot: u32) -> bool {
+        let group = slot / lb_common::abi::SLOTS_PER_FAIL_STAMP;
+        self.state.borrow().insert_failed.contains_key(&group)
+    }
+}
+
+impl Tables for Host {
+    type Flow<'a> = HostFlow<'a>;
+
+    fn vip_bucket(&self, index: u32) -> Option<&VipBucket> {
+        Some(self.maps.vips.get(&index).unwrap_or(&self.empty.0))
+    }
+
+    fn port_bucket(&self, index: u32) -> Option<&PortBucket> {
+        Some(self.maps.ports.get(&index).unwrap_or(&self.empty.1))
+    }
+
+    fn service(&self, id: u16) -> Option<&Service> {
+        Some(self.maps.services.get(&id).unwrap_or(&self.empty.2))
+    }
+
+    fn slot(&self, index: u32) -> Option<SlotWord> {
+        Some(self.maps.slots.get(&index).copied().unwrap_or(SlotWord(0)))
+    }
+
+    fn backend(&self, id: u16) -> Option<&Backend> {
+        // The topmost ids are no backends.
+        let exists = u32::from(id) < lb_common::abi::MAX_BACKENDS;
+        exists.then(|| self.maps.backends.get(&id).unwrap_or(&self.empty.3))
+    }
+
+    fn count(&self, id: u16, bytes: usize, new_connection: bool) {
+        let mut state = self.state.borrow_mut();
+        let counters = state.counters.entry(id).or_default();
+        counters.packets += 1;
+        counters.bytes += bytes as u64;
+        counters.new_connections += u64::from(new_connection);
+    }
+
+    fn count_unresolved(&self, id: u16) {
+        self.state.borrow_mut().counters.entry(id).or_default().unresolved += 1;
+    }
+
+    fn take_token(&self, kind: Budget) -> bool {
+        let settings = &self.maps.settings;
+        let rate = settings.budget_per_second[kind as usize];
+        let mut state = self.state.borrow_mut();
+        budget::take(&mut state.budgets[kind as usize], self.now, rate, settings.ticks_per_second)
+    }
+
+    fn now(&self) -> u64 {
+        self.now
+    }
+
+    fn flow<'a>(&'a self, words: &'a FlowWords, context: &'a FlowContext<'a>) -> HostFlow<'a> {
+        HostFlow::new(self, words, context)
+    }
+}

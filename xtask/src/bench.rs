@@ -1,0 +1,60 @@
+//! `cargo xtask bench`: builds the objects and the bench (`tests/bench`), and runs it.
+
+use std::os::fd::OwnedFd;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use nix::unistd::{dup, dup2_stdout};
+
+use crate::{build, repo, setup, sh, todo, toolchain};
+
+/// Measure the data path, in ns per packet (as root)
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print the figures as JSON, and all else on standard error
+    #[arg(long)]
+    json: bool,
+    /// Fewer and shorter runs: figures to glance at
+    #[arg(long)]
+    quick: bool,
+    /// Only the floors and the cases whose name begins so; no targets
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    todo::require_root("bench", "programs are loaded into the kernel and run there")?;
+    let stdout = if args.json { Some(progress_to_stderr()?) } else { None };
+    let tools = setup::ensure(&[])?;
+    sh::heading("eBPF objects");
+    build::objects(&tools)?;
+    sh::heading("Bench");
+    let mut command = Command::new(bench()?);
+    command
+        .env("LB_EBPF_OBJECT", repo::lb_object())
+        .env("LB_HARNESS_OBJECT", repo::bpf_objects().join("harness.o"))
+        .args(args.json.then_some("--json"))
+        .args(args.quick.then_some("--quick"))
+        .args(args.only.iter().flat_map(|name| ["--only", name]));
+    if let Some(stdout) = stdout {
+        command.stdout(Stdio::from(stdout));
+    }
+    let status = command.status().context("cannot start the bench")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// From now on what this program prints goes to standard error; returns the
+/// standard output, for the figures.
+fn progress_to_stderr() -> Result<OwnedFd> {
+    let stdout = dup(std::io::stdout()).context("cannot duplicate standard output")?;
+    dup2_stdout(std::io::stderr()).context("cannot redirect standard output")?;
+    Ok(stdout)
+}
+
+fn bench() -> Result<std::path::PathBuf> {
+    let mut command = Command::new(toolchain::host_cargo());
+    command.current_dir(repo::root()).args(["build", "--release", "--package", "lb-bench"]);
+    let built = build::artifacts(&mut command).context("the bench does not build")?;
+    let bench = built.into_iter().find(|artifact| artifact.name == "lb-bench");
+    Ok(bench.context("cargo built no lb-bench")?.executable)
+}
