@@ -94,12 +94,8 @@ fn layer(heading: &str, tests: impl FnOnce() -> Result<Outcome>) -> Result<Outco
 }
 
 /// Everything but the eBPF crate and the two that have layers of their own.
-const UNIT: &[&str] = &[
-    "--workspace",
-    "--exclude=lb-ebpf",
-    "--exclude=lb-test-packets",
-    "--exclude=lb-test-netns",
-];
+const UNIT: &[&str] =
+    &["--workspace", "--exclude=lb-ebpf", "--exclude=lb-test-packets", "--exclude=lb-test-netns"];
 
 fn unit() -> Result<Outcome> {
     let mut outcome = run_all(&suite::build(UNIT)?, &[], &[])?;

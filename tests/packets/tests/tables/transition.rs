@@ -7,6 +7,7 @@ use lb_common::abi::{
     ASK_OLD, Answer, FlowEntry, FlowOwner, FlowSeen, FlowState, SlotWord, Table, Totals, Unserved,
     service_flags,
 };
+use lb_common::hash::FlowWords;
 use lb_common::hash::{FlowHash, FlowWords};
 use lb_common::reason::DropReason;
 use lb_test_support::bench::Bench;
@@ -54,7 +55,7 @@ impl Move {
     }
 
     fn entry(&self, packet: &Packet, backend: u16, epoch: u16, seen: FlowSeen) -> FlowEntry {
-        let tag = self.world.hash(self.service, packet).tag();
+        let tag = FlowWords::from(&flow_key(packet)).tag();
         FlowEntry { owner: FlowOwner::new(backend, epoch, tag), seen }
     }
 
