@@ -7,7 +7,6 @@ use lb_common::abi::{
     ASK_OLD, Answer, FlowEntry, FlowOwner, FlowSeen, FlowState, SlotWord, Table, Totals, Unserved,
     service_flags,
 };
-use lb_common::hash::FlowWords;
 use lb_common::hash::{FlowHash, FlowWords};
 use lb_common::reason::DropReason;
 use lb_test_support::bench::Bench;
