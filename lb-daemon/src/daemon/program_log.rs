@@ -14,7 +14,9 @@ pub fn forward(ebpf: &mut Ebpf) {
             return;
         }
     };
-    let mut logger = match AsyncFd::register_with_interest(logger, Interest::READABLE) {
+    // SAFETY: a logger has one descriptor, its ring buffer's, open for as long as it lives.
+    let registered = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
+    let mut logger = match registered {
         Ok(logger) => logger,
         Err(error) => {
             warn!("the XDP program's log cannot be followed: {error}");
