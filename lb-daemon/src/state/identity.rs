@@ -1,7 +1,7 @@
 //! Names and their numbers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::IpAddr,
 };
 
@@ -95,14 +95,13 @@ impl Identity {
             }
             let known = self.services.get_mut(&service.name).expect("just admitted");
             for backend in &service.backends {
-                if !known.backends.contains_key(&backend.address) {
-                    let id = backends.take().ok_or(NoRoom::Numbers("backend"))?;
-                    known.backends.insert(backend.address, id);
+                if let Entry::Vacant(unknown) = known.backends.entry(backend.address) {
+                    unknown.insert(backends.take().ok_or(NoRoom::Numbers("backend"))?);
                 }
             }
             for vip in &service.vips {
-                if !self.vips.contains_key(vip) {
-                    self.vips.insert(*vip, vips.take().ok_or(NoRoom::Numbers("VIP"))?);
+                if let Entry::Vacant(unknown) = self.vips.entry(*vip) {
+                    unknown.insert(vips.take().ok_or(NoRoom::Numbers("VIP"))?);
                 }
             }
         }
