@@ -82,7 +82,7 @@ impl Ethtool {
         let mut words = vec![0; 49];
         words[0] = GET_DRIVER;
         self.call(interface, &mut words)?;
-        Ok(text(&bytes(&words[1..9])))
+        Ok(text(bytes(&words[1..9])))
     }
 
     /// None where the driver has no channels to configure.

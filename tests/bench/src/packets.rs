@@ -118,7 +118,7 @@ fn outer_v4(backend: &Backend) -> Vec<u8> {
 
 /// The client's packet has 60 bytes.
 fn outer_v6(backend: &Backend, hash: FlowHash) -> Vec<u8> {
-    let mut header = (0x6000_0000 | hash.tag() & 0xf_ffff).to_be_bytes().to_vec();
+    let mut header = (0x6000_0000 | hash.bits() & 0xf_ffff).to_be_bytes().to_vec();
     header.extend([0, 60, 41, 64]);
     header.extend(backend.outer_source);
     header.extend(backend.outer_destination);

@@ -106,13 +106,13 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// Waits until `found` accepts the published state.
-pub fn wait<S: Clone, T>(
+pub fn wait<S, T>(
     receiver: &mut watch::Receiver<S>,
     what: &str,
     mut found: impl FnMut(&S) -> Option<T>,
 ) -> T
 where
-    S: std::fmt::Debug,
+    S: Clone + std::fmt::Debug,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {

@@ -54,7 +54,7 @@ impl Move {
     }
 
     fn entry(&self, packet: &Packet, backend: u16, epoch: u16, seen: FlowSeen) -> FlowEntry {
-        let tag = self.world.hash(self.service, packet).tag();
+        let tag = FlowWords::from(&flow_key(packet)).tag();
         FlowEntry { owner: FlowOwner::new(backend, epoch, tag), seen }
     }
 

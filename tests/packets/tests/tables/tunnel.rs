@@ -36,7 +36,7 @@ impl Tunnel {
 
     /// What a backend should get, from a fixed outer source.
     fn wrapped(&self, packet: &Packet) -> Packet {
-        let tag = self.world.hash(self.service, packet).tag();
+        let tag = self.world.hash(self.service, packet).bits();
         let (destination, source) = self.world.link_to(self.backend);
         let inner_v4 = packet.source.is_ipv4();
         packet.in_tunnel(self.outer.0, self.outer.1).with(|p| {
@@ -133,7 +133,7 @@ fn flow_entropy_fills_only_the_prefix_left_for_it() {
         for (client, vip) in ends() {
             for port in 1000..1050 {
                 let packet = Packet::new(client, vip, udp(80, 12).from_port(port));
-                let tag = tunnel.world.hash(tunnel.service, &packet).tag() & mask;
+                let tag = tunnel.world.hash(tunnel.service, &packet).bits() & mask;
                 let source = match outer.0 {
                     IpAddr::V4(a) => IpAddr::V4((u32::from(a) | tag).into()),
                     IpAddr::V6(a) => IpAddr::V6((u128::from(a) | u128::from(tag)).into()),
