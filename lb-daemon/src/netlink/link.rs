@@ -213,6 +213,12 @@ impl Links {
     }
 }
 
+impl FromIterator<Link> for Links {
+    fn from_iter<T: IntoIterator<Item = Link>>(links: T) -> Self {
+        Self(links.into_iter().map(|link| (link.index, link)).collect())
+    }
+}
+
 fn differences(old: &Link, new: &Link) -> Vec<LinkChange> {
     let name = || new.name.clone();
     let mut changes = Vec::new();
