@@ -80,17 +80,18 @@ impl Frontends {
     }
 
     /// From what the tables hold to this: a port before its VIP, and away in
-    /// reverse.
-    pub fn plan(&self, vips: &VipTable, ports: &PortTable) -> Vec<Step> {
+    /// reverse. What is `configured` but not ready is left as it is: an earlier
+    /// daemon's, not taken over yet.
+    pub fn plan(&self, configured: &Self, vips: &VipTable, ports: &PortTable) -> Vec<Step> {
         let mut steps = Vec::new();
         let new_ports = self.ports.values().filter(|entry| ports.get(entry.key()) != Some(**entry));
         steps.extend(new_ports.map(|entry| Step::SetPort(*entry)));
         let new_vips =
             self.vips.iter().filter(|(address, meta)| vips.get(**address) != Some(**meta));
         steps.extend(new_vips.map(|(address, meta)| Step::SetVip(*address, *meta)));
-        let old_vips = vips.iter().filter(|(address, _)| !self.vips.contains_key(address));
+        let old_vips = vips.iter().filter(|(address, _)| !configured.vips.contains_key(address));
         steps.extend(old_vips.map(|(address, _)| Step::RemoveVip(address)));
-        let old_ports = ports.iter().filter(|entry| !self.ports.contains_key(&entry.key()));
+        let old_ports = ports.iter().filter(|entry| !configured.ports.contains_key(&entry.key()));
         steps.extend(old_ports.map(|entry| Step::RemovePort(entry.key())));
         steps
     }
@@ -115,7 +116,7 @@ mod tests {
     const BOTH: &str = "interfaces: [eth0]\nservices:\n\
         - {name: web, vip: [192.0.2.1, '2001:db8::1'], port: [80, 443], protocol: tcp, mode: dsr, \
            backends: [{name: a, address: 10.0.0.1}]}\n\
-        - {name: all, vip: 192.0.2.1, port: any, protocol: udp, mode: dsr, unserved: drop, \
+        - {name: all, vip: 192.0.2.1, port: any, protocol: udp, mode: dsr, unserved: drop, health: {type: none}, \
            backends: [{name: a, address: 10.0.0.1}]}\n";
 
     fn desired(text: &str, ready: impl Fn(&str) -> bool) -> Frontends {
@@ -145,7 +146,8 @@ mod tests {
     fn ports_come_before_vips_and_go_after_them() {
         let mut plane = Fake::default();
         let (mut vips, mut ports) = (VipTable::default(), PortTable::default());
-        let steps = desired(BOTH, |_| true).plan(&vips, &ports);
+        let all = desired(BOTH, |_| true);
+        let steps = all.plan(&all, &vips, &ports);
         let first_vip = steps.iter().position(|s| matches!(s, Step::SetVip(..))).unwrap();
         assert!(steps[..first_vip].iter().all(|s| matches!(s, Step::SetPort(_))));
         assert_eq!(first_vip, 5);
@@ -156,8 +158,10 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(desired(BOTH, |_| true).plan(&vips, &ports), []);
-        let away = Frontends::default().plan(&vips, &ports);
+        assert_eq!(all.plan(&all, &vips, &ports), []);
+        let none = Frontends::default();
+        assert_eq!(none.plan(&all, &vips, &ports), []);
+        let away = none.plan(&none, &vips, &ports);
         let first_port = away.iter().position(|s| matches!(s, Step::RemovePort(_))).unwrap();
         assert!(away[..first_port].iter().all(|s| matches!(s, Step::RemoveVip(_))));
     }

@@ -194,7 +194,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         self.vips.pass(now, second);
         self.ports.pass(now, second);
         self.finish_table_changes(now)?;
-        self.clear_entries(now, second);
+        if self.queue.is_empty() {
+            self.clear_entries(now, second);
+        }
         self.retire_departed();
         self.forget_vips(now, second)?;
         if !self.troubles.is_empty() {

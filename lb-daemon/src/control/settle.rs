@@ -232,9 +232,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     pub fn publish(&mut self) -> Result<(), ControlError> {
         let services = &self.services;
         let ready = |name: &str| services.get(name).is_some_and(|live| live.ready);
-        let desired = Frontends::desired(&self.config, &self.identity, &self.view.addresses, ready);
+        let (config, local) = (&self.config, &self.view.addresses);
+        let desired = Frontends::desired(config, &self.identity, local, ready);
+        let configured = Frontends::desired(config, &self.identity, local, |_| true);
         let mut trouble = None;
-        for step in desired.plan(&self.vips, &self.ports) {
+        for step in desired.plan(&configured, &self.vips, &self.ports) {
             let Self { plane, vips, ports, .. } = self;
             let done = match step {
                 Step::SetPort(entry) => ports.set(plane, entry),

@@ -1,0 +1,83 @@
+use super::world::{World, service};
+use crate::health::State;
+
+fn pool() -> Vec<String> {
+    vec![service("web", 1, "", &[(1, 1), (2, 1), (3, 1)])]
+}
+
+/// As the daemon starts on maps that are there.
+fn take_over(world: World, services: &[String]) -> World {
+    let mut world = world.succeed(services);
+    for (target, state) in world.controller.remembered() {
+        world.controller.view_mut().restore(target, state);
+    }
+    world.controller.start().unwrap();
+    world.settle();
+    world
+}
+
+#[test]
+fn a_successor_writes_nothing_where_nothing_changed() {
+    let world = World::new(&pool());
+    let words = world.words(1);
+    let mut world = take_over(world, &pool());
+    assert_eq!(world.words(1), words);
+    assert_eq!(world.writes(), []);
+}
+
+#[test]
+fn health_is_remembered_until_probes_say_otherwise() {
+    let mut world = World::new(&pool());
+    world.found("web", 1, State::Dead);
+    world.found("web", 2, State::Failing);
+    world.settle();
+    let words = world.words(1);
+    let mut world = take_over(world, &pool());
+    assert_eq!(world.words(1), words);
+    assert_eq!(world.writes(), []);
+    world.found("web", 1, State::Up);
+    world.settle();
+    world.pass(4);
+    assert!(world.share(1, world.id("web", 1).unwrap()) > 0);
+}
+
+#[test]
+fn a_successor_goes_on_with_transitions_and_with_those_that_left() {
+    let mut world = World::new(&pool());
+    let smaller = [service("web", 1, "", &[(1, 1), (2, 1)])];
+    let gone = world.id("web", 3).unwrap();
+    world.reload(&smaller).unwrap();
+    world.pass(6);
+    let mut world = take_over(world, &smaller);
+    assert!(!world.all_at_rest(1));
+    // Next hops have not been looked up yet: the ones that are there hold.
+    assert_ne!(world.backend(gone).ifindex, 0);
+    world.resolve();
+    world.pass(60);
+    assert!(world.all_at_rest(1));
+    assert_eq!(world.id("web", 3), None);
+}
+
+#[test]
+fn what_the_file_changed_meanwhile_is_applied() {
+    let world = World::new(&pool());
+    let larger = [service("web", 1, "", &[(1, 1), (2, 1), (3, 1), (4, 3)])];
+    let mut world = take_over(world, &larger);
+    world.resolve();
+    world.pass(5);
+    assert!(world.share(1, world.id("web", 4).unwrap()) > 100);
+}
+
+#[test]
+fn a_table_change_goes_on() {
+    let mut world = World::new(&pool());
+    let large = [pool()[0].replace("table_size: 251", "table_size: 509")];
+    world.reload(&large).unwrap();
+    world.pass(1);
+    let mut world = take_over(world, &large);
+    world.resolve();
+    world.pass(60);
+    assert!(world.all_at_rest(1));
+    assert_eq!(world.words(1).unwrap().len(), 509);
+    assert!(world.controller.identity.services["web"].old_table.is_none());
+}

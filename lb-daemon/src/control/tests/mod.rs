@@ -1,0 +1,6 @@
+//! The controller on a data plane in memory.
+
+mod adoption;
+mod changes;
+mod failures;
+mod world;
