@@ -15,6 +15,7 @@ mod packets;
 mod pattern;
 mod report;
 mod tables;
+mod transition;
 mod world;
 
 use anyhow::Result;
@@ -64,7 +65,8 @@ fn main() -> Result<()> {
     let times = rounds(&mut bench, &cases, &effort)?;
     let tables = tables::measure(&bench.kernel, 51)?;
     let figures = cases.into_iter().zip(times).map(|(case, times)| figure(case, times)).collect();
-    let report = Report { figures, tables };
+    let moments = transition::simulate()?;
+    let report = Report { figures, tables, moments };
     match (args.json, args.only) {
         (true, _) => println!("{:#}", report.json()),
         (false, Some(_)) => report.print_figures(),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::cases::{Case, Path};
 use crate::kernel::Target;
 use crate::tables::{self, Tables};
+use crate::transition::Moment;
 
 pub struct Figure {
     pub case: Case,
@@ -18,6 +19,7 @@ pub struct Figure {
 pub struct Report {
     pub figures: Vec<Figure>,
     pub tables: Tables,
+    pub moments: Vec<Moment>,
 }
 
 /// A figure that is to be reached.
@@ -60,6 +62,7 @@ impl Report {
 
     pub fn print(&self) {
         self.print_figures();
+        self.print_moments();
         println!("\nTargets\n");
         for goal in self.goals() {
             let verdict = if goal.is <= goal.at_most { "met" } else { "MISSED" };
@@ -88,6 +91,21 @@ impl Report {
         }
         for name in names {
             self.print_row(name);
+        }
+    }
+
+    fn print_moments(&self) {
+        println!("\nSlots in transition after one of 100 backends is drained (simulated: 65,537");
+        println!("slots, a web mix of 300 new flows/s, no flow broken)\n");
+        println!(
+            "{:>8} {:>14} {:>14} {:>14}",
+            "after", "in transition", "stored flows", "live flows"
+        );
+        for m in &self.moments {
+            println!(
+                "{:>6} s {:>14} {:>14} {:>14}",
+                m.seconds, m.in_transition, m.stored_flows, m.live_flows
+            );
         }
     }
 
@@ -130,10 +148,21 @@ impl Report {
                 })
             })
             .collect();
+        let moments: Vec<Value> = self
+            .moments
+            .iter()
+            .map(|m| {
+                json!({
+                    "seconds": m.seconds, "in_transition": m.in_transition,
+                    "stored_flows": m.stored_flows, "live_flows": m.live_flows,
+                })
+            })
+            .collect();
         json!({
             "version": 1,
             "ns_per_packet": figures,
             "table_us": { "build": self.tables.build, "write": self.tables.write },
+            "after_one_change": moments,
             "targets": goals,
         })
     }
