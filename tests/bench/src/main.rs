@@ -66,11 +66,12 @@ fn main() -> Result<()> {
     let tables = tables::measure(&bench.kernel, 51)?;
     let figures = cases.into_iter().zip(times).map(|(case, times)| figure(case, times)).collect();
     let moments = transition::simulate()?;
-    let report = Report { figures, tables, moments };
-    match (args.json, args.only) {
-        (true, _) => println!("{:#}", report.json()),
-        (false, Some(_)) => report.print_figures(),
-        (false, None) => report.print(),
+    let complete = args.only.is_none();
+    let report = Report { figures, tables, moments, complete };
+    if args.json {
+        println!("{:#}", report.json());
+    } else {
+        report.print();
     }
     Ok(())
 }
