@@ -4,7 +4,7 @@
 //! are made one at a time, with a look at what is new between two of them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
@@ -19,6 +19,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
+    inspection::{Inspected, Wanted, inspect},
     notify::{Notice, notify},
     requests::{Request, Requests},
     traffic::InterfaceTraffic,
@@ -27,14 +28,14 @@ use crate::{
     api::{
         Handler, InstanceLock,
         protocol::{Error, ErrorCode, Reloaded},
-        types::{ConfigStats, Stats},
+        types::{ConfigStats, InterfaceMode, Stats},
     },
     config::{Loaded, OnExit},
     control::{ControlError, Controller, FlowScan, Interfaces, Rates, Surroundings, targets},
     dataplane::{Kernel, KernelSlots},
     health::{HealthEvent, Prober},
     loader::{Attacher, PinDir, unload},
-    netlink::{LinkStatistics, Links, LocalAddresses, Monitor, NextHops},
+    netlink::{Links, LocalAddresses, Monitor, NextHops},
 };
 
 /// Where news come from.
@@ -70,6 +71,8 @@ pub struct Daemon {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Seconds between two looks at interfaces' settings.
+const SETTINGS_EVERY: u64 = 10;
 /// Between two scans of the flow table.
 const SCAN_PAUSE: Duration = Duration::from_secs(2);
 
@@ -79,19 +82,41 @@ struct Turn {
     next_scan: tokio::time::Instant,
     rates: Rates<u16>,
     traffic: InterfaceTraffic,
+    /// Since the start.
+    seconds: u64,
+    /// What stands in the way of XDP on interfaces.
+    findings: Vec<String>,
 }
 
-impl Daemon {
-    pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut turn = Turn {
+impl Turn {
+    fn new() -> Self {
+        Self {
             scan: None,
             next_scan: tokio::time::Instant::now() + SCAN_PAUSE,
             rates: Rates::default(),
             traffic: InterfaceTraffic::default(),
-        };
+            seconds: 0,
+            findings: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, mut inspected: Inspected) {
+        if let Some(findings) = inspected.findings.take() {
+            for new in findings.iter().filter(|one| !self.findings.contains(one)) {
+                warn!("{new}");
+            }
+            self.findings = findings;
+        }
+        self.traffic.note(inspected);
+    }
+}
+
+impl Daemon {
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let mut turn = Turn::new();
         let mut every_second = interval(SECOND);
         every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (statistics_sender, mut statistics) = mpsc::channel(1);
+        let (inspected_sender, mut inspected) = mpsc::channel(1);
         loop {
             let slots_due = self.slots_due();
             let scanning = turn.scan.is_some();
@@ -107,10 +132,10 @@ impl Daemon {
                 () = sleep_until(slots_due) => {}
                 Some(request) = self.inputs.requests.recv() => self.answer(request, &turn),
                 Some(()) = self.inputs.hang_up.recv() => self.reload_in_background(),
-                Some((at, found)) = statistics.recv() => turn.traffic.note(at, found),
+                Some(found) = inspected.recv() => turn.note(found),
                 _ = every_second.tick() => {
                     self.every_second(&mut turn);
-                    self.ask_statistics(&statistics_sender);
+                    self.inspect(&mut turn, &inspected_sender);
                 }
                 () = std::future::ready(()), if has_work => self.controller.work(),
                 () = sleep_until(turn.next_scan), if !scanning => self.begin_scan(&mut turn),
@@ -200,14 +225,25 @@ impl Daemon {
         self.follow_interfaces();
     }
 
-    /// In the background: the kernel takes a while where there are many interfaces.
-    fn ask_statistics(&self, to: &mpsc::Sender<(Instant, BTreeMap<u32, LinkStatistics>)>) {
+    /// In the background; the loop gets what was found.
+    fn inspect(&self, turn: &mut Turn, to: &mpsc::Sender<Inspected>) {
         let Ok(place) = to.clone().try_reserve_owned() else { return };
+        let reports = self.interfaces.report(&self.controller.config().interfaces);
+        let attached = reports.iter().filter(|one| one.mode != InterfaceMode::None);
+        let native = attached.clone().filter(|one| one.mode == InterfaceMode::Native);
+        let next_hops = self.inputs.next_hops.borrow();
+        let wanted = Wanted {
+            links: self.inputs.links.borrow().clone(),
+            native: native.map(|one| one.name.clone()).collect(),
+            ingress: attached.map(|one| one.name.clone()).collect(),
+            egress: next_hops.values().flatten().map(|hop| hop.interface.clone()).collect(),
+            settings: turn.seconds.is_multiple_of(SETTINGS_EVERY),
+        };
+        turn.seconds += 1;
         let monitor = self.monitor.clone();
         tokio::spawn(async move {
-            match monitor.statistics().await {
-                Ok(found) => drop(place.send((Instant::now(), found))),
-                Err(error) => warn!("{error}"),
+            if let Some(found) = inspect(&monitor, wanted).await {
+                place.send(found);
             }
         });
     }
@@ -272,7 +308,7 @@ impl Daemon {
             },
             interfaces: interfaces.into_iter().map(|one| turn.traffic.describe(one)).collect(),
             rates: &turn.rates,
-            warnings: self.config_warnings.clone(),
+            warnings: [&self.config_warnings[..], &turn.findings[..]].concat(),
         })
     }
 

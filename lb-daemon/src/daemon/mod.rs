@@ -3,9 +3,11 @@
 //! - [`start`]: from a configuration file to a running data path, in the order
 //!   in which packets may see it.
 //! - [`events`]: the loop that hands news to the controller.
+//! - [`inspection`]: what drivers say, beside the loop.
 //! - [`requests`]: the control socket's and SIGHUP's way into that loop.
 
 mod events;
+mod inspection;
 mod notify;
 mod program_log;
 mod requests;

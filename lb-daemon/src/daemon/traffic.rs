@@ -1,17 +1,18 @@
 //! Interfaces' own counters: all their traffic, and what they lost.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Instant,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use lb_common::abi::BackendCounters;
 
+use super::inspection::Inspected;
 use crate::{
     api::types::{InterfaceStats, Traffic},
     control::{InterfaceReport, Rates},
     netlink::LinkStatistics,
 };
+
+/// What drivers count of packets lost after the verdict, summed up.
+const AFTER_VERDICT: &str = "after_verdict";
 
 /// A direction of an interface.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -23,18 +24,21 @@ enum Direction {
 #[derive(Debug, Default)]
 pub struct InterfaceTraffic {
     last: BTreeMap<u32, LinkStatistics>,
+    losses: BTreeMap<String, u64>,
     rates: Rates<(u32, Direction)>,
 }
 
 impl InterfaceTraffic {
-    pub fn note(&mut self, now: Instant, statistics: BTreeMap<u32, LinkStatistics>) {
+    pub fn note(&mut self, inspected: Inspected) {
+        let Inspected { at, statistics, losses, .. } = inspected;
         let mut counters = HashMap::new();
         for (index, one) in &statistics {
             counters.insert((*index, Direction::Receive), counted(one.rx_packets, one.rx_bytes));
             counters.insert((*index, Direction::Transmit), counted(one.tx_packets, one.tx_bytes));
         }
-        self.rates.sample(now, counters);
+        self.rates.sample(at, counters);
         self.last = statistics;
+        self.losses = losses;
     }
 
     pub fn describe(&self, report: InterfaceReport) -> InterfaceStats {
@@ -44,7 +48,8 @@ impl InterfaceTraffic {
         {
             stats.rx = self.traffic(index, Direction::Receive, one.rx_packets, one.rx_bytes);
             stats.tx = self.traffic(index, Direction::Transmit, one.tx_packets, one.tx_bytes);
-            stats.losses = losses(one);
+            let lost = self.losses.get(&stats.name).map(|lost| (AFTER_VERDICT.to_owned(), *lost));
+            stats.losses = lost.into_iter().collect();
         }
         stats
     }
@@ -57,16 +62,4 @@ impl InterfaceTraffic {
 
 fn counted(packets: u64, bytes: u64) -> BackendCounters {
     BackendCounters { packets, bytes, ..BackendCounters::default() }
-}
-
-fn losses(one: &LinkStatistics) -> BTreeMap<String, u64> {
-    [
-        ("rx_dropped", one.rx_dropped),
-        ("rx_errors", one.rx_errors),
-        ("tx_dropped", one.tx_dropped),
-        ("tx_errors", one.tx_errors),
-    ]
-    .into_iter()
-    .map(|(name, count)| (name.to_owned(), count))
-    .collect()
 }

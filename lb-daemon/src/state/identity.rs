@@ -95,13 +95,13 @@ impl Identity {
             }
             let known = self.services.get_mut(&service.name).expect("just admitted");
             for backend in &service.backends {
-                if let Entry::Vacant(place) = known.backends.entry(backend.address) {
-                    place.insert(backends.take().ok_or(NoRoom::Numbers("backend"))?);
+                if let Entry::Vacant(unknown) = known.backends.entry(backend.address) {
+                    unknown.insert(backends.take().ok_or(NoRoom::Numbers("backend"))?);
                 }
             }
             for vip in &service.vips {
-                if let Entry::Vacant(place) = self.vips.entry(*vip) {
-                    place.insert(vips.take().ok_or(NoRoom::Numbers("VIP"))?);
+                if let Entry::Vacant(unknown) = self.vips.entry(*vip) {
+                    unknown.insert(vips.take().ok_or(NoRoom::Numbers("VIP"))?);
                 }
             }
         }

@@ -113,7 +113,7 @@ fn another_table_size_moves_through_the_old_table() {
 #[test]
 fn another_mode_keeps_numbers_and_slots() {
     let dsr = service("web", 1, "", &[(1, 1), (2, 1)]);
-    let mut world = World::new(&[dsr.clone()]);
+    let mut world = World::new(std::slice::from_ref(&dsr));
     let (id, words) = (world.id("web", 1).unwrap(), world.words(1));
     let ipip = dsr.replace("mode: dsr", "mode: ipip, tunnel: {source: 10.0.0.254}");
     let answer = world.reload(&[ipip]).unwrap();
