@@ -197,6 +197,12 @@ impl Links {
     }
 }
 
+impl FromIterator<Link> for Links {
+    fn from_iter<T: IntoIterator<Item = Link>>(links: T) -> Self {
+        Self(links.into_iter().map(|link| (link.index, link)).collect())
+    }
+}
+
 /// The kernel's 64-bit counters of an interface. In native mode most drivers
 /// count what an XDP program received here; what it transmitted, only some.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
