@@ -18,6 +18,7 @@ const EEXIST: i32 = -17;
 pub struct KernelFlow<'a> {
     words: &'a FlowWords,
     key: FlowKey,
+    tag: u32,
     context: &'a FlowContext<'a>,
     found: *mut FlowEntry,
 }
@@ -25,14 +26,14 @@ pub struct KernelFlow<'a> {
 impl<'a> KernelFlow<'a> {
     #[inline(always)]
     pub fn new(words: &'a FlowWords, context: &'a FlowContext<'a>) -> Self {
-        Self { words, key: words.key(), context, found: ptr::null_mut() }
+        Self { words, key: words.key(), tag: words.tag(), context, found: ptr::null_mut() }
     }
 }
 
 impl FlowTable for KernelFlow<'_> {
     #[inline(always)]
     fn tag(&self) -> u32 {
-        self.context.tag
+        self.tag
     }
 
     #[inline(always)]
@@ -45,7 +46,7 @@ impl FlowTable for KernelFlow<'_> {
         // SAFETY: elements are preallocated, so the memory stays; a recycled
         // element is told by its tag.
         let entry = unsafe { found.read_volatile() };
-        if entry.owner.tag() != self.context.tag {
+        if entry.owner.tag() != self.tag {
             return None;
         }
         self.found = found;
@@ -60,7 +61,7 @@ impl FlowTable for KernelFlow<'_> {
         // SAFETY: as in `find`; should the element be recycled between check
         // and store, another flow looks a little younger than it is.
         unsafe {
-            if (*self.found).owner.tag() == self.context.tag {
+            if (*self.found).owner.tag() == self.tag {
                 (&raw mut (*self.found).seen).write_volatile(seen);
             }
         }

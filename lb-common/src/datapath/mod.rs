@@ -78,8 +78,6 @@ pub struct FlowContext<'a> {
     /// Index of the flow's slot, and its word.
     pub slot: u32,
     pub word: SlotWord,
-    /// Tells the flow's entry from a recycled one.
-    pub tag: u32,
 }
 
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];

@@ -30,7 +30,7 @@ pub fn backend<T: Tables>(tables: &T, subject: &Subject) -> Selected {
     if !word.look_up() {
         return at_rest(tables, service, word.current(), *kind, hash);
     }
-    let context = FlowContext { service, slot, word, tag: flow.tag() };
+    let context = FlowContext { service, slot, word };
     selected(in_transition(tables, *kind, flow, &context), hash)
 }
 

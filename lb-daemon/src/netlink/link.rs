@@ -195,82 +195,11 @@ impl Links {
     pub(super) fn remove(&mut self, index: u32) -> bool {
         self.0.remove(&index).is_some()
     }
-
-    /// What is different from `before`, in words for a log. An interface that
-    /// went and came again under its name has another index: it is reported
-    /// as vanished and appeared.
-    pub fn changes_since(&self, before: &Self) -> Vec<LinkChange> {
-        let vanished = before.iter().filter(|link| self.get(link.index).is_none());
-        let mut changes: Vec<_> =
-            vanished.map(|link| LinkChange::Vanished(link.name.clone())).collect();
-        for link in self.iter() {
-            match before.get(link.index) {
-                None => changes.push(LinkChange::Appeared(link.name.clone())),
-                Some(old) => changes.extend(differences(old, link)),
-            }
-        }
-        changes
-    }
 }
 
 impl FromIterator<Link> for Links {
     fn from_iter<T: IntoIterator<Item = Link>>(links: T) -> Self {
         Self(links.into_iter().map(|link| (link.index, link)).collect())
-    }
-}
-
-fn differences(old: &Link, new: &Link) -> Vec<LinkChange> {
-    let name = || new.name.clone();
-    let mut changes = Vec::new();
-    if old.name != new.name {
-        changes.push(LinkChange::Renamed { from: old.name.clone(), to: name() });
-    }
-    if old.operation != new.operation {
-        changes.push(LinkChange::Operation(name(), new.operation));
-    }
-    if old.mtu != new.mtu {
-        changes.push(LinkChange::Mtu { name: name(), from: old.mtu, to: new.mtu });
-    }
-    if old.mac != new.mac {
-        changes.push(LinkChange::Mac(name(), new.mac));
-    }
-    if old.xdp != new.xdp {
-        changes.push(LinkChange::Xdp(name(), new.xdp));
-    }
-    changes
-}
-
-/// One difference between two states of the interfaces.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LinkChange {
-    Appeared(String),
-    Vanished(String),
-    Renamed { from: String, to: String },
-    Operation(String, Operation),
-    Mtu { name: String, from: u32, to: u32 },
-    Mac(String, Option<MacAddress>),
-    Xdp(String, Option<XdpAttachment>),
-}
-
-impl fmt::Display for LinkChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Appeared(name) => write!(f, "interface {name} appeared"),
-            Self::Vanished(name) => write!(f, "interface {name} vanished"),
-            Self::Renamed { from, to } => write!(f, "interface {from} is now named {to}"),
-            Self::Operation(name, operation) => write!(f, "interface {name} is {operation}"),
-            Self::Mtu { name, from, to } => {
-                write!(f, "the MTU of interface {name} went from {from} to {to}")
-            }
-            Self::Mac(name, Some(mac)) => {
-                write!(f, "the MAC address of interface {name} is now {mac}")
-            }
-            Self::Mac(name, None) => write!(f, "interface {name} has no MAC address any more"),
-            Self::Xdp(name, Some(xdp)) => {
-                write!(f, "interface {name} now runs XDP program {}", xdp.program)
-            }
-            Self::Xdp(name, None) => write!(f, "interface {name} runs no XDP program any more"),
-        }
     }
 }
 

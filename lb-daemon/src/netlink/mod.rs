@@ -11,7 +11,9 @@
 mod address;
 pub mod ethtool;
 mod event;
+mod kernel;
 mod link;
+mod link_change;
 mod losses;
 mod mac;
 mod monitor;
@@ -26,7 +28,8 @@ mod worker;
 pub mod xdp_features;
 
 pub use address::LocalAddresses;
-pub use link::{Link, LinkChange, LinkStatistics, Links, Operation, XdpAttachment, XdpMode};
+pub use link::{Link, LinkStatistics, Links, Operation, XdpAttachment, XdpMode};
+pub use link_change::LinkChange;
 pub use losses::xdp_losses;
 pub use mac::MacAddress;
 pub use monitor::{Monitor, MonitorError};

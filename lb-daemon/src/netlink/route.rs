@@ -112,3 +112,80 @@ fn mtu_metric(metrics: &[RouteMetric]) -> Option<u32> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::route::RouteLwEnCapType;
+
+    use super::*;
+
+    fn answer(kind: RouteType, attributes: Vec<RouteAttribute>) -> Lookup {
+        let mut message = RouteMessage::default();
+        message.header.kind = kind;
+        message.attributes = attributes;
+        decode(&message)
+    }
+
+    fn address(text: &str) -> RouteAddress {
+        text.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn an_answer_gives_interface_gateway_source_and_mtu() {
+        let lookup = answer(
+            RouteType::Unicast,
+            vec![
+                RouteAttribute::Oif(3),
+                RouteAttribute::Gateway(address("10.0.0.1")),
+                RouteAttribute::PrefSource(address("10.0.0.5")),
+                RouteAttribute::Metrics(vec![RouteMetric::Advmss(1200), RouteMetric::Mtu(1280)]),
+            ],
+        );
+        let expected = Route {
+            ifindex: 3,
+            gateway: Some("10.0.0.1".parse().unwrap()),
+            source: Some("10.0.0.5".parse().unwrap()),
+            mtu: Some(1280),
+        };
+        assert_eq!(lookup, Ok(expected));
+    }
+
+    #[test]
+    fn an_ipv4_route_may_have_an_ipv6_gateway() {
+        let gateway = "fe80::1".parse().unwrap();
+        let attributes =
+            vec![RouteAttribute::Oif(3), RouteAttribute::Via(RouteVia::Inet6(gateway))];
+        let route = answer(RouteType::Unicast, attributes).unwrap();
+        assert_eq!(route.gateway, Some(IpAddr::V6(gateway)));
+    }
+
+    #[test]
+    fn a_route_that_xdp_cannot_follow_is_an_error() {
+        let cases = [
+            (RouteType::Local, RouteError::OwnAddress),
+            (RouteType::Broadcast, RouteError::NotUnicast("broadcast")),
+            (RouteType::Multicast, RouteError::NotUnicast("multicast")),
+            (RouteType::Prohibit, RouteError::Refused("prohibit")),
+        ];
+        for (kind, expected) in cases {
+            assert_eq!(answer(kind, vec![RouteAttribute::Oif(3)]), Err(expected));
+        }
+        let encapsulated =
+            vec![RouteAttribute::Oif(3), RouteAttribute::EncapType(RouteLwEnCapType::Mpls)];
+        assert_eq!(answer(RouteType::Unicast, encapsulated), Err(RouteError::Encapsulated));
+        assert!(matches!(answer(RouteType::Unicast, vec![]), Err(RouteError::Other(_))));
+    }
+
+    #[test]
+    fn the_kernels_errors_are_told_apart() {
+        let cases = [
+            (libc::ENETUNREACH, RouteError::None),
+            (libc::EHOSTUNREACH, RouteError::Refused("unreachable")),
+            (libc::EACCES, RouteError::Refused("prohibit")),
+            (libc::EINVAL, RouteError::Refused("blackhole")),
+        ];
+        for (errno, expected) in cases {
+            assert_eq!(RouteError::from_errno(errno), expected);
+        }
+    }
+}

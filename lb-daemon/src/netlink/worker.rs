@@ -9,22 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::{
-    AddressFamily, RouteNetlinkMessage, address::AddressMessage, link::LinkMessage,
-    neighbour::NeighbourMessage,
-};
-use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::{oneshot, watch};
 
 use super::{
     LinkStatistics, Links, LocalAddresses, NextHops,
     event::{self, Event},
-    neighbour::{self, NeighbourKey},
+    kernel::Kernel,
+    neighbour::NeighbourKey,
     resolver::Resolver,
-    route::{self, Lookup, RouteError},
-    socket::{EventSocket, Received, RequestSocket},
+    socket::{EventSocket, Received},
     wanted::Request,
 };
 
@@ -71,7 +65,7 @@ impl Publishers {
 }
 
 pub struct Worker {
-    requests: RequestSocket,
+    kernel: Kernel,
     events: EventSocket,
     inbox: mpsc::Receiver<Command>,
     woken: UnixStream,
@@ -94,7 +88,7 @@ impl Worker {
     ) -> io::Result<Self> {
         let now = Instant::now();
         Ok(Self {
-            requests: RequestSocket::open(NETLINK_ROUTE)?,
+            kernel: Kernel::open()?,
             events: EventSocket::open()?,
             inbox,
             woken,
@@ -203,35 +197,16 @@ impl Worker {
 
     /// Lists interfaces, addresses and neighbours, and publishes them.
     pub fn list(&mut self) -> io::Result<()> {
-        let mut addresses = AddressMessage::default();
-        addresses.header.family = AddressFamily::Unspec;
-        let queries = [
-            RouteNetlinkMessage::GetLink(LinkMessage::default()),
-            RouteNetlinkMessage::GetAddress(addresses),
-            RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()),
-        ];
-        let mut listing = Vec::new();
-        for query in queries {
-            listing.extend(self.requests.dump(query)?.iter().filter_map(event::decode));
-        }
+        let listing = self.kernel.list()?;
         self.resolver.resynchronise(listing, Instant::now());
         self.publish();
         Ok(())
     }
 
     fn statistics(&mut self) -> io::Result<BTreeMap<u32, LinkStatistics>> {
-        let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let mut statistics = BTreeMap::new();
-        for message in self.requests.dump(query)? {
-            if let RouteNetlinkMessage::NewLink(link) = &message
-                && let Some(counters) = LinkStatistics::decode(link)
-            {
-                statistics.insert(link.header.index, counters);
-            }
-            if let Some(event @ Event::Link(_)) = event::decode(&message) {
-                self.resolver.event(event, Instant::now());
-            }
-        }
+        let (links, statistics) = self.kernel.links_and_statistics()?;
+        let now = Instant::now();
+        links.into_iter().for_each(|event| self.resolver.event(event, now));
         Ok(statistics)
     }
 
@@ -241,22 +216,11 @@ impl Worker {
             return;
         }
         for target in self.resolver.stale() {
-            let lookup = self.look_up(target);
+            let lookup = self.kernel.look_up(target);
             self.resolver.looked_up(target, lookup);
         }
         let pause = start.elapsed() * (LOOKUP_SHARE - 1);
         self.lookups_at = Instant::now() + pause.min(LONGEST_PAUSE);
-    }
-
-    fn look_up(&mut self, target: IpAddr) -> Lookup {
-        match self.requests.get(route::query(target)) {
-            Ok(RouteNetlinkMessage::NewRoute(message)) => route::decode(&message),
-            Ok(_) => Err(RouteError::Other("the kernel's answer is no route".into())),
-            Err(error) => Err(match error.raw_os_error() {
-                Some(errno) => RouteError::from_errno(errno),
-                None => RouteError::Other(error.to_string()),
-            }),
-        }
     }
 
     /// Until there is nothing more to ask: an answer may bring a next hop.
@@ -274,18 +238,16 @@ impl Worker {
     }
 
     fn perform(&mut self, request: Request) {
-        let create = NLM_F_CREATE | NLM_F_REPLACE;
-        let (key, result) = match request {
-            Request::Manage(key) => (key, self.requests.set(neighbour::manage(key), create)),
-            Request::Resolve(key) => (key, self.requests.set(neighbour::resolve(key), create)),
+        let (key, performed) = match request {
+            Request::Manage(key) => (key, self.kernel.manage(key)),
+            Request::Resolve(key) => (key, self.kernel.resolve(key)),
             Request::Release(key) => {
-                // If this fails, the entry is gone already.
-                let _ = self.requests.set(neighbour::resolve(key), NLM_F_REPLACE);
+                self.kernel.release(key);
                 self.refused.remove(&key);
                 return;
             }
         };
-        match result {
+        match performed {
             Ok(()) => {
                 self.refused.remove(&key);
                 if matches!(request, Request::Manage(_)) {
@@ -299,11 +261,8 @@ impl Worker {
 
     /// Reads back what became of a neighbour.
     fn confirm(&mut self, key: NeighbourKey) {
-        // A failure only means that the event has to bring it.
-        let Ok(message) = self.requests.get(neighbour::query(key)) else {
-            return;
-        };
-        let Some(Event::Neighbour(key, sighting)) = event::decode(&message) else {
+        // Otherwise the event has to bring it.
+        let Some(sighting) = self.kernel.neighbour(key) else {
             return;
         };
         self.resolver.event(Event::Neighbour(key, sighting), Instant::now());

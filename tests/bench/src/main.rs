@@ -15,6 +15,7 @@ mod packets;
 mod pattern;
 mod report;
 mod tables;
+mod transition;
 mod world;
 
 use anyhow::Result;
@@ -64,11 +65,13 @@ fn main() -> Result<()> {
     let times = rounds(&mut bench, &cases, &effort)?;
     let tables = tables::measure(&bench.kernel, 51)?;
     let figures = cases.into_iter().zip(times).map(|(case, times)| figure(case, times)).collect();
-    let report = Report { figures, tables };
-    match (args.json, args.only) {
-        (true, _) => println!("{:#}", report.json()),
-        (false, Some(_)) => report.print_figures(),
-        (false, None) => report.print(),
+    let moments = transition::simulate()?;
+    let complete = args.only.is_none();
+    let report = Report { figures, tables, moments, complete };
+    if args.json {
+        println!("{:#}", report.json());
+    } else {
+        report.print();
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::cases::{Case, Path};
 use crate::kernel::Target;
 use crate::tables::{self, Tables};
+use crate::transition::Moment;
 
 pub struct Figure {
     pub case: Case,
@@ -18,6 +19,9 @@ pub struct Figure {
 pub struct Report {
     pub figures: Vec<Figure>,
     pub tables: Tables,
+    pub moments: Vec<Moment>,
+    /// All cases were measured, so that the targets can be judged.
+    pub complete: bool,
 }
 
 /// A figure that is to be reached.
@@ -36,6 +40,9 @@ impl Report {
 
     fn goals(&self) -> Vec<Goal> {
         let mut goals = Vec::new();
+        if !self.complete {
+            return goals;
+        }
         let mut goal = |text: &str, is, at_most, unit| {
             goals.push(Goal { text: text.into(), is, at_most, unit });
         };
@@ -60,6 +67,10 @@ impl Report {
 
     pub fn print(&self) {
         self.print_figures();
+        self.print_moments();
+        if !self.complete {
+            return;
+        }
         println!("\nTargets\n");
         for goal in self.goals() {
             let verdict = if goal.is <= goal.at_most { "met" } else { "MISSED" };
@@ -74,7 +85,7 @@ impl Report {
         );
     }
 
-    pub fn print_figures(&self) {
+    fn print_figures(&self) {
         println!("\nns per packet, median of runs (thread CPU time, harness included)\n");
         println!(
             "{:<38} {:>8} {:>8} {:>8}   {:>7}  of floor",
@@ -88,6 +99,21 @@ impl Report {
         }
         for name in names {
             self.print_row(name);
+        }
+    }
+
+    fn print_moments(&self) {
+        println!("\nSlots in transition after one of 100 backends is drained (simulated: 65,537");
+        println!("slots, a web mix of 300 new flows/s, no flow broken)\n");
+        println!(
+            "{:>8} {:>14} {:>14} {:>14}",
+            "after", "in transition", "stored flows", "live flows"
+        );
+        for m in &self.moments {
+            println!(
+                "{:>6} s {:>14} {:>14} {:>14}",
+                m.seconds, m.in_transition, m.stored_flows, m.live_flows
+            );
         }
     }
 
@@ -130,10 +156,21 @@ impl Report {
                 })
             })
             .collect();
+        let moments: Vec<Value> = self
+            .moments
+            .iter()
+            .map(|m| {
+                json!({
+                    "seconds": m.seconds, "in_transition": m.in_transition,
+                    "stored_flows": m.stored_flows, "live_flows": m.live_flows,
+                })
+            })
+            .collect();
         json!({
             "version": 1,
             "ns_per_packet": figures,
             "table_us": { "build": self.tables.build, "write": self.tables.write },
+            "after_one_change": moments,
             "targets": goals,
         })
     }

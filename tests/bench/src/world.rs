@@ -198,7 +198,8 @@ impl World {
     }
 }
 
-fn owners(first: u16, count: u16, size: u32) -> Vec<u16> {
+/// The Maglev table of `count` equal backends from id `first` on.
+pub fn owners(first: u16, count: u16, size: u32) -> Vec<u16> {
     let members: Vec<Member> = (first..first + count)
         .map(|id| Member { id, weight: 1, identity: [0, id as u64] })
         .collect();

@@ -24,6 +24,8 @@ impl TunnelEnd {
     pub fn start(host: &Host) -> Self {
         let tun = Arc::new(host.enter(open_tun).expect("the host is there").expect("tun works"));
         host.ip("link set tun0 up").unwrap();
+        // The way back to the client is not through the tunnel: deploy/sysctl/backend-ipip.conf.
+        host.sysctl(&["net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.tun0.rp_filter=0"]).unwrap();
         let mut end = Self { stop: Arc::default(), unwrapped: Arc::default(), threads: Vec::new() };
         for outer in [libc::AF_INET, libc::AF_INET6] {
             for inner in [libc::IPPROTO_IPIP, libc::IPPROTO_IPV6] {

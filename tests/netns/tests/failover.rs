@@ -69,6 +69,8 @@ fn traffic_moves_off_a_dead_backend_and_returns() {
 #[test]
 fn connections_of_a_vanished_host_are_reset() {
     let site = Site::new(2);
+    // The kernel believes in a neighbour for 30 s, more or less, before it asks again.
+    site.lab.balancer.sysctl(&["net.ipv4.neigh.eth0.base_reachable_time_ms=2000"]).unwrap();
     let daemon = Daemon::start(&site.lab, &site.config(&[(1, 1), (2, 1)])).unwrap();
     let mut old: Vec<_> = (0..20)
         .map(|_| Conversation::open(&site.lab.client, WEB.into(), 80).expect("all backends serve"))

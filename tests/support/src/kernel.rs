@@ -80,8 +80,8 @@ impl Kernel {
         Self { ebpf }
     }
 
-    /// Runs the data path on a frame that came in on interface 1 (loopback,
-    /// the only one a test run may claim).
+    /// Runs the data path on a frame that came in on interface 1: a test run
+    /// without a context of its own claims loopback.
     pub fn run(&mut self, frame: &[u8]) -> Outcome {
         let mut out = vec![0; frame.len() + 256];
         let result = program(&mut self.ebpf, "lb_xdp")

@@ -45,12 +45,13 @@ pub struct HostFlow<'a> {
     host: &'a Host,
     words: &'a FlowWords,
     key: FlowKey,
+    tag: u32,
     context: &'a FlowContext<'a>,
 }
 
 impl<'a> HostFlow<'a> {
     pub fn new(host: &'a Host, words: &'a FlowWords, context: &'a FlowContext<'a>) -> Self {
-        Self { host, words, key: words.key(), context }
+        Self { host, words, key: words.key(), tag: words.tag(), context }
     }
 
     fn group(&self) -> u32 {
@@ -60,13 +61,13 @@ impl<'a> HostFlow<'a> {
 
 impl FlowTable for HostFlow<'_> {
     fn tag(&self) -> u32 {
-        self.context.tag
+        self.tag
     }
 
     fn find(&mut self) -> Option<FlowEntry> {
         let mut state = self.host.state.borrow_mut();
         state.totals.looked_up += 1;
-        state.flows.get(&self.key).filter(|entry| entry.owner.tag() == self.context.tag)
+        state.flows.get(&self.key).filter(|entry| entry.owner.tag() == self.tag)
     }
 
     fn refresh(&mut self, seen: FlowSeen) {
