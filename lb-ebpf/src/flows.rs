@@ -1,4 +1,8 @@
 //! The flow table, which only packets of slots in transition touch.
+#![expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "by value, keys and entries would be copied on a stack that has no room"
+)]
 
 use core::ptr;
 

@@ -45,7 +45,7 @@ fn install() -> Result<()> {
         // Its build would otherwise mix with ours.
         .env_remove("CARGO_TARGET_DIR");
     sh::step("building bpf-linker (a minute or two)", &mut cargo)
-        .context("bpf-linker could not be built; `cargo install` needs crates.io and a C linker (apt-get install gcc)")
+        .context("bpf-linker could not be built; `cargo install` needs the network and a C linker (apt-get install gcc)")
 }
 
 fn fits(linker: &Path) -> bool {
