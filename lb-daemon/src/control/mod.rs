@@ -30,6 +30,7 @@ mod settle;
 mod snapshot;
 mod table;
 mod view;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub use flows::FlowScan;
 pub use interfaces::{InterfaceReport, Interfaces};
 pub use snapshot::Surroundings;
 pub use view::{View, targets};
+pub use ways::problems as way_problems;
 
 use selection::Selection;
 
@@ -109,6 +111,10 @@ struct Live {
     selection: Option<Selection>,
     /// Traffic to backends whose numbers have been given back.
     former: BackendCounters,
+    /// Slots by owner, as last counted.
+    shares: BTreeMap<u16, u32>,
+    /// No slot has changed since.
+    shares_hold: bool,
 }
 
 /// What a controller is made of.

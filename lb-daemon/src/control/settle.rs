@@ -83,6 +83,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
         let live = self.services.entry(service.name.clone()).or_default();
         live.ready = true;
+        live.shares_hold = false;
         if is_as_configured {
             live.members = members;
             self.trouble(&service.name, None);

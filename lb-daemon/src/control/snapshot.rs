@@ -1,6 +1,9 @@
 //! The statistics object, from what the controller knows and what the maps count.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::HashMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use lb_common::abi::BackendCounters;
 
@@ -29,8 +32,19 @@ pub struct Surroundings<'a> {
     pub warnings: Vec<String>,
 }
 
+/// What the maps say of a backend.
+struct Found {
+    id: Option<u16>,
+    counters: BackendCounters,
+    rate: Rate,
+    /// Its own, out of `size`.
+    slots: Option<u32>,
+    size: u32,
+}
+
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
-    pub fn stats(&self, around: Surroundings<'_>) -> Result<Stats, ControlError> {
+    pub fn stats(&mut self, around: Surroundings<'_>) -> Result<Stats, ControlError> {
+        self.count_shares();
         let totals = self.plane.totals()?;
         let dropped = totals.dropped.iter().sum();
         let services = self.config.services.iter();
@@ -62,6 +76,20 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         })
     }
 
+    /// Millions of slots where there are many services: counts only those that
+    /// may have changed.
+    fn count_shares(&mut self) {
+        for (name, live) in &mut self.services {
+            let Some(known) = self.identity.services.get(name) else { continue };
+            if live.shares_hold {
+                continue;
+            }
+            let counts = self.engine.in_transition(known.id);
+            live.shares = self.engine.shares(known.id);
+            live.shares_hold = counts.arming + counts.storing + counts.looking == 0;
+        }
+    }
+
     fn service_stats(
         &self,
         service: &Service,
@@ -69,20 +97,25 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     ) -> Result<ServiceStats, ControlError> {
         let live = self.services.get(&service.name);
         let known = self.identity.services.get(&service.name);
-        let mut counters = live.map(|live| live.former).unwrap_or_default();
-        let mut rate = Rate::default();
+        let mut by_id = HashMap::new();
         for id in known.iter().flat_map(|known| known.backends.values()) {
-            counters = add(counters, self.plane.backend_counters(*id)?);
-            rate = rate + rates.get(*id);
+            by_id.insert(*id, self.plane.backend_counters(*id)?);
         }
-        let shares = known.map(|known| self.engine.shares(known.id)).unwrap_or_default();
-        let size = known.and_then(|known| known.table).map_or(0, |table| table.count);
-        let share = |id| f64::from(shares.get(&id).copied().unwrap_or(0)) / f64::from(size.max(1));
+        let former = live.map(|live| live.former).unwrap_or_default();
+        let counters = by_id.values().copied().fold(former, add);
+        let rate = by_id.keys().fold(Rate::default(), |sum, id| sum + rates.get(*id));
+        let size = known.and_then(|known| known.table).map_or(1, |table| table.count);
         let mut backends = Vec::new();
         for backend in &service.backends {
             let id = known.and_then(|known| known.backends.get(&backend.address)).copied();
-            let stats = self.backend_stats(service, backend, id, rates)?;
-            backends.push(BackendStats { share: id.map_or(0.0, share), ..stats });
+            let found = Found {
+                id,
+                counters: id.and_then(|id| by_id.get(&id)).copied().unwrap_or_default(),
+                rate: id.map(|id| rates.get(id)).unwrap_or_default(),
+                slots: live.zip(id).and_then(|(live, id)| live.shares.get(&id)).copied(),
+                size,
+            };
+            backends.push(self.backend_stats(service, backend, &found));
         }
         let ports = ports(service);
         let protocols: Vec<_> = service.protocols.iter().map(|p| p.name().to_owned()).collect();
@@ -118,18 +151,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
     }
 
-    fn backend_stats(
-        &self,
-        service: &Service,
-        backend: &Backend,
-        id: Option<u16>,
-        rates: &Rates<u16>,
-    ) -> Result<BackendStats, ControlError> {
-        let counters = match id {
-            Some(id) => self.plane.backend_counters(id)?,
-            None => BackendCounters::default(),
-        };
-        let rate = id.map(|id| rates.get(id)).unwrap_or_default();
+    fn backend_stats(&self, service: &Service, backend: &Backend, found: &Found) -> BackendStats {
         let status = self.view.status(service, backend);
         let state = self.view.state(service, backend);
         let hop = self.view.next_hops.get(&backend.address);
@@ -138,21 +160,21 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             (None, Some(Err(error))) => error.to_string(),
             (None, _) => String::new(),
         };
-        Ok(BackendStats {
+        BackendStats {
             name: backend.name.clone(),
             address: backend.address.to_string(),
             state: state_of(state),
             reason,
             since: status.map_or(0, |status| seconds(status.since)),
             weight: backend.weight.into(),
-            share: 0.0,
-            traffic: traffic(&counters, rate),
-            connections: connections(&counters, rate),
-            unresolved: counters.unresolved,
-            next_hop: hop
-                .and_then(|hop| hop.as_ref().ok())
-                .map(|hop| next_hop(hop, backend, id.map_or(0, |id| self.plane.backend(id).mtu))),
-        })
+            share: f64::from(found.slots.unwrap_or(0)) / f64::from(found.size),
+            traffic: traffic(&found.counters, found.rate),
+            connections: connections(&found.counters, found.rate),
+            unresolved: found.counters.unresolved,
+            next_hop: hop.and_then(|hop| hop.as_ref().ok()).map(|hop| {
+                next_hop(hop, backend, found.id.map_or(0, |id| self.plane.backend(id).mtu))
+            }),
+        }
     }
 
     /// Changes that are decided and take effect later.

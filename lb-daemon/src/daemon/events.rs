@@ -22,7 +22,7 @@ use super::{
     inspection::{Inspected, Wanted, inspect},
     notify::{Notice, notify},
     requests::{Request, Requests},
-    traffic::InterfaceTraffic,
+    turn::{SCAN_PAUSE, Turn},
 };
 use crate::{
     api::{
@@ -31,7 +31,7 @@ use crate::{
         types::{ConfigStats, InterfaceMode, Stats},
     },
     config::{Loaded, OnExit},
-    control::{ControlError, Controller, FlowScan, Interfaces, Rates, Surroundings, targets},
+    control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
     dataplane::{Kernel, KernelSlots},
     health::{HealthEvent, Prober},
     loader::{Attacher, PinDir, unload},
@@ -68,48 +68,13 @@ pub struct Daemon {
     pub last_error: Option<String>,
     pub config_warnings: Vec<String>,
     pub dead_neighbours: BTreeSet<IpAddr>,
+    /// Backends that packets cannot get to.
+    pub way_problems: Vec<String>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Seconds between two looks at interfaces' settings.
 const SETTINGS_EVERY: u64 = 10;
-/// Between two scans of the flow table.
-const SCAN_PAUSE: Duration = Duration::from_secs(2);
-
-/// What the loop keeps between two turns.
-struct Turn {
-    scan: Option<FlowScan>,
-    next_scan: tokio::time::Instant,
-    rates: Rates<u16>,
-    traffic: InterfaceTraffic,
-    /// Since the start.
-    seconds: u64,
-    /// What stands in the way of XDP on interfaces.
-    findings: Vec<String>,
-}
-
-impl Turn {
-    fn new() -> Self {
-        Self {
-            scan: None,
-            next_scan: tokio::time::Instant::now() + SCAN_PAUSE,
-            rates: Rates::default(),
-            traffic: InterfaceTraffic::default(),
-            seconds: 0,
-            findings: Vec::new(),
-        }
-    }
-
-    fn note(&mut self, mut inspected: Inspected) {
-        if let Some(findings) = inspected.findings.take() {
-            for new in findings.iter().filter(|one| !self.findings.contains(one)) {
-                warn!("{new}");
-            }
-            self.findings = findings;
-        }
-        self.traffic.note(inspected);
-    }
-}
 
 impl Daemon {
     pub async fn run(mut self) -> anyhow::Result<()> {
@@ -191,6 +156,11 @@ impl Daemon {
             self.prober.neighbour_failed(*address);
         }
         self.dead_neighbours = dead;
+        let problems = way_problems(self.controller.config(), &next_hops);
+        for new in problems.iter().filter(|one| !self.way_problems.contains(one)) {
+            warn!("{new}");
+        }
+        self.way_problems = problems;
         self.controller.view_mut().next_hops = next_hops;
         self.refresh();
     }
@@ -295,7 +265,7 @@ impl Daemon {
         tokio::spawn(async move { drop(handler.reload().await) });
     }
 
-    fn stats(&self, turn: &Turn) -> Result<Stats, ControlError> {
+    fn stats(&mut self, turn: &Turn) -> Result<Stats, ControlError> {
         let interfaces = self.interfaces.report(&self.controller.config().interfaces);
         let loaded_at = self.loaded_at.duration_since(UNIX_EPOCH);
         self.controller.stats(Surroundings {
@@ -308,7 +278,8 @@ impl Daemon {
             },
             interfaces: interfaces.into_iter().map(|one| turn.traffic.describe(one)).collect(),
             rates: &turn.rates,
-            warnings: [&self.config_warnings[..], &turn.findings[..]].concat(),
+            warnings: [&self.config_warnings[..], &turn.findings[..], &self.way_problems[..]]
+                .concat(),
         })
     }
 

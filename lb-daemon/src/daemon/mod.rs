@@ -13,6 +13,7 @@ mod program_log;
 mod requests;
 mod start;
 mod traffic;
+mod turn;
 
 use std::path::PathBuf;
 

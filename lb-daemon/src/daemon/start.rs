@@ -118,6 +118,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         last_error: None,
         config_warnings: warnings.iter().map(ToString::to_string).collect(),
         dead_neighbours: BTreeSet::new(),
+        way_problems: Vec::new(),
     })
 }
 

@@ -80,7 +80,6 @@ const CLOCK: &str = "lb_clock";
 /// that are attached stay as they are until [`Attacher::attach`] swaps them.
 pub fn load(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Loaded, LoadError> {
     preflight()?;
-    let pin_error = |source| LoadError::Pin { path: pins.path().to_owned(), source };
     let adopted = match look_at(pins, sizes)? {
         Found::Ours => true,
         Found::Nothing => false,
@@ -89,19 +88,25 @@ pub fn load(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Loaded, Loa
             false
         }
     };
+    let loaded = load_onto(object, pins, sizes);
+    if loaded.is_err() && !adopted {
+        // Half of a data path is of no use to anybody.
+        remove_pins(pins)?;
+    }
+    Ok(Loaded { adopted, ..loaded? })
+}
+
+/// Onto what is pinned, creating what is missing.
+fn load_onto(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Loaded, LoadError> {
+    let pin_error = |source| LoadError::Pin { path: pins.path().to_owned(), source };
     pins.create().map_err(pin_error)?;
     let mut ebpf = create(object, pins, sizes)?;
-    if let Err(error) = check_object(pins, sizes) {
-        if !adopted {
-            remove_pins(pins)?;
-        }
-        return Err(error);
-    }
+    check_object(pins, sizes)?;
     let clock = load_program(&mut ebpf, CLOCK)?;
     let program = load_program(&mut ebpf, PROGRAM)?;
     pin_program(&program, pins).map_err(pin_error)?;
     let attacher = Attacher::new(program, pins.clone());
-    Ok(Loaded { adopted, attacher, clock, ebpf })
+    Ok(Loaded { adopted: false, attacher, clock, ebpf })
 }
 
 enum Found {
