@@ -6,6 +6,7 @@
 //! `std::io::stderr().write_all`) and returning; it is then counted as skipped, not as
 //! passed.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -100,7 +101,8 @@ pub fn judge(name: &str, command: &mut Command) -> Result<Outcome> {
         outcome.failed.push(format!("{name} ended early"));
     }
     if !outcome.failed.is_empty() {
-        eprintln!("{}\nthe command was `{}`", captured.text, sh::describe(command));
+        show_failure(name, &captured.text)?;
+        eprintln!("the command was `{}`", sh::describe(command));
     }
     if !outcome.is_empty() {
         sh::say(&format!("{name}: {} ({})", outcome.in_short(), sh::seconds(captured.elapsed)));
@@ -108,22 +110,50 @@ pub fn judge(name: &str, command: &mut Command) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// Shows what failing tests wrote. One verifier log has a thousand lines and comes with
+/// every test, so much output is shown at its ends and kept in a file.
+fn show_failure(name: &str, text: &str) -> Result<()> {
+    const ENDS: usize = 150;
+    let lines: Vec<&str> = text.lines().collect();
+    let Some(hidden) = lines.len().checked_sub(2 * ENDS).filter(|hidden| *hidden > 0) else {
+        eprintln!("{text}");
+        return Ok(());
+    };
+    let logs = repo::target().join("test-logs");
+    repo::create_dir(&logs)?;
+    let log = logs.join(format!("{}.log", name.replace([' ', '/'], "-")));
+    fs::write(&log, text).with_context(|| format!("cannot write {}", log.display()))?;
+    eprintln!("{}", lines[..ENDS].join("\n"));
+    eprintln!("\n    … {hidden} lines more are in {} …\n", repo::short(&log));
+    eprintln!("{}", lines[lines.len() - ENDS..].join("\n"));
+    Ok(())
+}
+
 /// Reads the test harness's lines.
 fn count(text: &str) -> Outcome {
     let mut outcome = Outcome::default();
+    let mut self_skipped = 0;
+    // The harness says `failures:` twice, first with output, then with names alone.
+    let mut failures = Vec::new();
     for line in text.lines() {
-        if let Some(result) = line.trim_start().strip_prefix("test result: ") {
+        if line == "failures:" {
+            failures.clear();
+        } else if let Some(result) = line.trim_start().strip_prefix("test result: ") {
             outcome.passed += number_before(result, " passed");
+            if result.starts_with("FAILED") {
+                outcome.failed.append(&mut failures);
+            }
+            failures.clear();
         } else if let Some((_, skipped)) = line.split_once("SKIPPED ") {
             outcome.skipped.push(skipped.trim().to_owned());
+            self_skipped += 1;
         } else if let Some((name, reason)) = line.split_once(" ... ignored") {
             let name = name.trim_start().trim_start_matches("test ");
             outcome.skipped.push(format!("{name}: ignored{reason}"));
-        } else if let Some(name) = line.strip_suffix(" ... FAILED") {
-            outcome.failed.push(name.trim_start().trim_start_matches("test ").to_owned());
+        } else if let Some(name) = line.strip_prefix("    ") {
+            failures.push(name.to_owned());
         }
     }
-    let self_skipped = text.lines().filter(|line| line.contains("SKIPPED ")).count();
     outcome.passed = outcome.passed.saturating_sub(self_skipped);
     outcome
 }
@@ -149,6 +179,15 @@ mod tests {
              SKIPPED a::tunnel: this kernel has no ipip\n\
              test a::tunnel ... ok\n\
              test a::also_good ... ok\n\
+             \n\
+             failures:\n\
+             \n\
+             ---- a::bad stdout ----\n\
+             \x20   an indented line of its output\n\
+             \n\
+             failures:\n\
+             \x20   a::bad\n\
+             \n\
              test result: FAILED. 3 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out\n",
         );
         assert_eq!(outcome.passed, 2);
@@ -157,6 +196,11 @@ mod tests {
             outcome.skipped,
             ["a::slow: ignored, takes an hour", "a::tunnel: this kernel has no ipip"]
         );
+    }
+
+    #[test]
+    fn lines_of_a_passing_run_are_no_failures() {
+        assert!(count("    indented\ntest result: ok. 1 passed; 0 failed\n").failed.is_empty());
     }
 
     #[test]
