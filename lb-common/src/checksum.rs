@@ -18,15 +18,6 @@ pub const fn words(bytes: [u8; 4]) -> u32 {
     (value >> 16) + (value & 0xffff)
 }
 
-/// Sum of the words of an address of 16 bytes.
-#[inline(always)]
-pub const fn address_words(a: [u8; 16]) -> u32 {
-    words([a[0], a[1], a[2], a[3]])
-        + words([a[4], a[5], a[6], a[7]])
-        + words([a[8], a[9], a[10], a[11]])
-        + words([a[12], a[13], a[14], a[15]])
-}
-
 /// The checksum after one 16-bit word of its data changed from `old` to `new`.
 #[inline(always)]
 pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
@@ -120,10 +111,10 @@ mod tests {
         }
 
         #[test]
-        fn folding_words_equals_a_full_sum(address in any::<[u8; 16]>()) {
-            let data: Vec<u16> =
-                address.chunks(2).map(|c| u16::from_be_bytes([c[0], c[1]])).collect();
-            prop_assert_eq!(!fold(address_words(address)), full(&data));
+        fn folding_words_equals_a_full_sum(address: [u8; 4]) {
+            let [a, b, c, d] = address;
+            let data = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
+            prop_assert_eq!(!fold(words(address)), full(&data));
         }
     }
 

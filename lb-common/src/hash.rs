@@ -18,7 +18,7 @@ fn round(state: u64, word: u64, multiplier: u64) -> u64 {
     product ^ (product >> 32)
 }
 
-/// A flow as seven native-endian words; see [`FlowHash::of`].
+/// A flow as five words, its bytes taken as little-endian; see [`FlowHash::of`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlowWords {
     pub source: [u64; 2],

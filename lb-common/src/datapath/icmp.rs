@@ -15,7 +15,7 @@ const HEADER: usize = 8;
 const TTL: u8 = 64;
 
 #[inline(always)]
-pub fn v4<P: Packet, T: Tables>(
+pub fn message<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     arrival: &Arrival,
@@ -23,27 +23,12 @@ pub fn v4<P: Packet, T: Tables>(
     let Some(kind) = kind(packet, arrival) else {
         return Err(Verdict::drop(DropReason::Malformed));
     };
-    match kind {
-        8 => Err(echo(packet, tables, arrival, 0)),
-        3 | 11 | 12 => error(packet, tables, arrival),
-        _ => Err(not_ours(arrival, DropReason::IcmpOther)),
-    }
-}
-
-#[inline(always)]
-pub fn v6<P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: &T,
-    arrival: &Arrival,
-) -> Result<Subject, Verdict> {
-    let Some(kind) = kind(packet, arrival) else {
-        return Err(Verdict::drop(DropReason::Malformed));
-    };
-    match kind {
-        128 => Err(echo(packet, tables, arrival, 129)),
-        1..=4 => error(packet, tables, arrival),
+    match (arrival.network.v6, kind) {
+        (false, 8) => Err(echo(packet, tables, arrival, 0)),
+        (true, 128) => Err(echo(packet, tables, arrival, 129)),
+        (false, 3 | 11 | 12) | (true, 1..=4) => error(packet, tables, arrival),
         // Multicast listener and neighbour discovery.
-        130..=137 | 143 => Err(Verdict::PASS),
+        (true, 130..=137 | 143) => Err(Verdict::PASS),
         _ => Err(not_ours(arrival, DropReason::IcmpOther)),
     }
 }

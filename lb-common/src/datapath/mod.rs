@@ -176,8 +176,8 @@ struct Subject {
 fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
     let subject = match arrival.network.protocol {
         parse::TCP | parse::UDP => flow_of(packet, tables, arrival),
-        parse::ICMP if !arrival.network.v6 => icmp::v4(packet, tables, arrival),
-        parse::ICMPV6 if arrival.network.v6 => icmp::v6(packet, tables, arrival),
+        parse::ICMP if !arrival.network.v6 => icmp::message(packet, tables, arrival),
+        parse::ICMPV6 if arrival.network.v6 => icmp::message(packet, tables, arrival),
         _ => return answer::unserved_protocol(arrival),
     };
     let subject = match subject {
