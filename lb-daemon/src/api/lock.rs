@@ -24,7 +24,7 @@ pub enum LockError {
          one with another --instance NAME", pid.map_or(String::new(), |pid| format!(" (pid {pid})"))
     )]
     Running { instance: String, pid: Option<u32> },
-    #[error("cannot use {path}: {source}; the daemon must run as root")]
+    #[error("cannot use {path}")]
     Io { path: PathBuf, source: io::Error },
 }
 

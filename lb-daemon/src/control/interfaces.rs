@@ -9,7 +9,7 @@ use crate::{
     api::types::{InterfaceMode, InterfaceState},
     config::{Interface, XdpMode},
     loader::{AttachError, Attacher, Attachment, Mode, Request},
-    netlink::Links,
+    netlink::{Links, Operation},
 };
 
 /// Puts the program on interfaces; tests have their own.
@@ -148,8 +148,12 @@ impl<A: Attach> Interfaces<A> {
     }
 
     /// In the order of the configuration.
-    pub fn report(&self, wanted: &[Interface]) -> Vec<InterfaceReport> {
-        wanted.iter().filter_map(|one| Some(describe(one, self.present.get(&one.name)?))).collect()
+    pub fn report(&self, links: &Links, wanted: &[Interface]) -> Vec<InterfaceReport> {
+        let reports =
+            wanted.iter().filter_map(|one| Some(describe(one, self.present.get(&one.name)?)));
+        reports
+            .map(|report| InterfaceReport { detail: with_link(&report, links), ..report })
+            .collect()
     }
 }
 
@@ -169,6 +173,17 @@ fn report(name: &str, state: &State) {
         }
         State::Attached { remark: Some(remark), .. } => warn!("interface {name}: {remark}"),
         State::Failed { why, .. } => warn!("{why}; trying again"),
+    }
+}
+
+/// The report's detail, and that nothing can come in where the link is not up:
+/// the program stays attached then.
+fn with_link(report: &InterfaceReport, links: &Links) -> String {
+    let operation = report.ifindex.and_then(|index| links.get(index)).map(|link| link.operation);
+    match operation {
+        None | Some(Operation::Up) => report.detail.clone(),
+        Some(operation) if report.detail.is_empty() => format!("the link is {operation}"),
+        Some(operation) => format!("the link is {operation}; {}", report.detail),
     }
 }
 

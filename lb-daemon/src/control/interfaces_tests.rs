@@ -65,16 +65,16 @@ fn an_interface_is_waited_for_attached_once_and_again_when_it_is_new() {
     let mut interfaces = Interfaces::new(&fake);
     let eth0 = wanted(&[("eth0", XdpMode::Native)]);
     interfaces.follow(&links(&[]), &eth0);
-    assert_eq!(interfaces.report(&eth0)[0].state, InterfaceState::Waiting);
+    assert_eq!(interfaces.report(&links(&[]), &eth0)[0].state, InterfaceState::Waiting);
     interfaces.follow(&links(&[(3, "eth0")]), &eth0);
     interfaces.follow(&links(&[(3, "eth0"), (4, "lo")]), &eth0);
     assert_eq!(fake.done(), ["attach eth0 3"]);
-    assert_eq!(interfaces.report(&eth0)[0].mode, InterfaceMode::Native);
+    assert_eq!(interfaces.report(&links(&[]), &eth0)[0].mode, InterfaceMode::Native);
     interfaces.follow(&links(&[(9, "eth0")]), &eth0);
     assert_eq!(fake.done(), ["detach eth0 3", "attach eth0 9"]);
     interfaces.follow(&links(&[(9, "renamed")]), &eth0);
     assert_eq!(fake.done(), ["detach eth0 9"]);
-    assert_eq!(interfaces.report(&eth0)[0].state, InterfaceState::Waiting);
+    assert_eq!(interfaces.report(&links(&[]), &eth0)[0].state, InterfaceState::Waiting);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn another_mode_is_asked_for_and_an_unlisted_interface_is_left() {
     let one = wanted(&[("eth0", XdpMode::Generic)]);
     interfaces.follow(&present, &one);
     assert_eq!(fake.done(), ["detach eth1 4", "attach eth0 3"]);
-    assert_eq!(interfaces.report(&one)[0].mode, InterfaceMode::Generic);
+    assert_eq!(interfaces.report(&links(&[]), &one)[0].mode, InterfaceMode::Generic);
     interfaces.leave_others(&[3, 4, 8], &present, &one);
     assert_eq!(fake.done(), ["detach eth1 4", "detach  8"]);
 }
@@ -100,10 +100,27 @@ fn a_refusal_is_reported_and_tried_again() {
     let mut interfaces = Interfaces::new(&fake);
     let (present, eth0) = (links(&[(3, "eth0")]), wanted(&[("eth0", XdpMode::Native)]));
     interfaces.follow(&present, &eth0);
-    let report = &interfaces.report(&eth0)[0];
+    let report = &interfaces.report(&links(&[]), &eth0)[0];
     assert_eq!(report.state, InterfaceState::Failed);
     assert!(report.detail.contains("other (id 7)"), "{}", report.detail);
     *fake.refused.borrow_mut() = None;
     interfaces.follow(&present, &eth0);
-    assert_eq!(interfaces.report(&eth0)[0].state, InterfaceState::Attached);
+    assert_eq!(interfaces.report(&links(&[]), &eth0)[0].state, InterfaceState::Attached);
+}
+
+#[test]
+fn a_link_that_is_down_is_told_beside_the_attachment() {
+    let fake = Fake::default();
+    let mut interfaces = Interfaces::new(&fake);
+    let eth0 = wanted(&[("eth0", XdpMode::Native)]);
+    let up = links(&[(3, "eth0")]);
+    interfaces.follow(&up, &eth0);
+    assert_eq!(interfaces.report(&up, &eth0)[0].detail, "");
+    let down: Links =
+        up.iter().map(|link| Link { operation: Operation::Down, ..link.clone() }).collect();
+    let report = &interfaces.report(&down, &eth0)[0];
+    assert_eq!(
+        (report.state, report.detail.as_str()),
+        (InterfaceState::Attached, "the link is down")
+    );
 }

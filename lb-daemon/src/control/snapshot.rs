@@ -165,7 +165,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             address: backend.address.to_string(),
             state: state_of(state),
             reason,
-            since: status.map_or(0, |status| seconds(status.since)),
+            since: status.map(|status| seconds(status.since)),
             weight: backend.weight.into(),
             share: f64::from(found.slots.unwrap_or(0)) / f64::from(found.size),
             traffic: traffic(&found.counters, found.rate),

@@ -198,7 +198,9 @@ impl Daemon {
     /// In the background; the loop gets what was found.
     fn inspect(&self, turn: &mut Turn, to: &mpsc::Sender<Inspected>) {
         let Ok(place) = to.clone().try_reserve_owned() else { return };
-        let reports = self.interfaces.report(&self.controller.config().interfaces);
+        let reports = self
+            .interfaces
+            .report(&self.inputs.links.borrow(), &self.controller.config().interfaces);
         let attached = reports.iter().filter(|one| one.mode != InterfaceMode::None);
         let native = attached.clone().filter(|one| one.mode == InterfaceMode::Native);
         let next_hops = self.inputs.next_hops.borrow();
@@ -266,7 +268,9 @@ impl Daemon {
     }
 
     fn stats(&mut self, turn: &Turn) -> Result<Stats, ControlError> {
-        let interfaces = self.interfaces.report(&self.controller.config().interfaces);
+        let interfaces = self
+            .interfaces
+            .report(&self.inputs.links.borrow(), &self.controller.config().interfaces);
         let loaded_at = self.loaded_at.duration_since(UNIX_EPOCH);
         self.controller.stats(Surroundings {
             instance: self.lock.instance().to_string(),

@@ -97,7 +97,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         interrupt: signal(SignalKind::interrupt())?,
     };
     info!(
-        "instance {instance}: {}, {} services",
+        "instance {instance}: {}, services: {}",
         if loaded.adopted { "took over from an earlier daemon" } else { "started with new maps" },
         controller.config().services.len()
     );

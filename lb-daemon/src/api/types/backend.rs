@@ -13,8 +13,8 @@ pub struct BackendStats {
     pub state: BackendState,
     /// What led to `state`, in words.
     pub reason: String,
-    /// When `state` began.
-    pub since: u64,
+    /// When `state` began; `null` for one without a probe's result yet.
+    pub since: Option<u64>,
     pub weight: u32,
     /// Part of the service's slots whose new flows it gets, 0 to 1.
     #[serde(serialize_with = "finely_rounded")]

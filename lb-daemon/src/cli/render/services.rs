@@ -58,7 +58,7 @@ fn backend_row(backend: &BackendStats, now: u64) -> Vec<Cell> {
         format!("  {}", backend.name).into(),
         backend.address.as_str().into(),
         backend_state(backend.state),
-        age(now.saturating_sub(backend.since)).into(),
+        backend.since.map_or("-".into(), |since| age(now.saturating_sub(since))).into(),
         backend.weight.to_string().into(),
         format!("{:.1}%", backend.share * 100.0).into(),
     ];

@@ -25,7 +25,7 @@ fn backend(name: &str, state: BackendState, share: f64) -> BackendStats {
         address: "10.0.0.11".into(),
         state,
         reason: "connection refused (3 failures in a row)".into(),
-        since: NOW - 75,
+        since: Some(NOW - 75),
         weight: 1,
         share,
         traffic: traffic(1_500_000, 1250.0 * share),
