@@ -37,4 +37,5 @@ pub use model::{
     UdpFlows, Unserved, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
+pub use ranges::default_table_size;
 pub use show::effective_yaml;

@@ -77,3 +77,9 @@ pub(super) const DEFAULT_LOG_RATE: u32 = 10;
 
 /// Table sizes chosen by the number of backends; each a prime, as Maglev needs.
 pub(super) const TABLE_STEPS: [(usize, u32); 3] = [(16, 4093), (64, 16_381), (usize::MAX, 65_537)];
+
+/// The slots of a service with so many backends, unless its `table_size` is given.
+pub fn default_table_size(backends: usize) -> u32 {
+    let step = TABLE_STEPS.iter().find(|(most, _)| backends <= *most);
+    step.unwrap_or(&TABLE_STEPS[TABLE_STEPS.len() - 1]).1
+}

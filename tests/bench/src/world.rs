@@ -10,6 +10,7 @@ use lb_common::checksum;
 use lb_common::hash::{FlowHash, FlowWords, split, v4_mapped};
 use lb_common::lookup;
 use lb_common::maglev::{self, Member, Scratch, Turns};
+use lb_daemon::config;
 
 use crate::kernel::{Kernel, SLOT_SPACE};
 use crate::mapped::Mapped;
@@ -19,9 +20,10 @@ const TCP: u8 = 6;
 const KEY: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
 /// Index of the loopback device, the one a test run's packets come from.
 const LOOPBACK: u32 = 1;
-/// A pool of a hundred has a full table, one of ten has 4,093 slots.
-const FULL: (u16, u32) = (100, 65_537);
-const SMALL: (u16, u32) = (10, 4_093);
+/// Backends of a service that is alone, and of each of a hundred. Their tables
+/// are as large as the daemon makes them.
+const ALONE: u16 = 100;
+const OF_MANY: u16 = 10;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
@@ -114,7 +116,8 @@ impl World {
 
     /// Adds one service, or many of small pools.
     pub fn add(&mut self, mode: Mode, family: Family, slots: Slots, services: u16) -> Group {
-        let (backends, table) = if services == 1 { FULL } else { SMALL };
+        let backends = if services == 1 { ALONE } else { OF_MANY };
+        let table = config::default_table_size(backends.into());
         let group = Group {
             mode,
             family,

@@ -92,7 +92,7 @@ fn mode(typed: &raw::Service, defaults: &Common, report: &mut Report) -> Mode {
 fn table_size(typed: &raw::Service, defaults: &Common, report: &mut Report) -> u32 {
     let backends = typed.backends.len();
     let Some(size) = typed.common.table_size.or(&defaults.table_size).right() else {
-        return default_table_size(backends);
+        return ranges::default_table_size(backends);
     };
     if backends > size.value as usize {
         let message = format!("{} slots are fewer than the {backends} backends", size.value);
@@ -103,12 +103,6 @@ fn table_size(typed: &raw::Service, defaults: &Common, report: &mut Report) -> u
         );
     }
     size.value
-}
-
-fn default_table_size(backends: usize) -> u32 {
-    let steps = ranges::TABLE_STEPS;
-    let step = steps.iter().find(|(most, _)| backends <= *most);
-    step.unwrap_or(&steps[steps.len() - 1]).1
 }
 
 fn backend(typed: &raw::Backend) -> Option<Backend> {
