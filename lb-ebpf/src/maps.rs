@@ -1,6 +1,6 @@
 //! The maps. Layouts are in `lb_common::abi`. The daemon writes the mapped
-//! arrays through memory; the sizes of `SLOTS`, `INSERT_FAILED` and `FLOWS`
-//! may be set at load.
+//! arrays through memory; the sizes of `SLOTS`, `OWNERS`, `INSERT_FAILED` and
+//! `FLOWS` may be set at load.
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
@@ -26,6 +26,13 @@ pub static SERVICES: Array<Service, { abi::MAX_SERVICES as usize }, MAPPED> = Ar
 
 #[btf_map]
 pub static SLOTS: Array<u64, { abi::DEFAULT_SLOT_SPACE as usize }, MAPPED> = Array::new();
+
+#[btf_map]
+pub static OWNERS: Array<
+    u64,
+    { (abi::DEFAULT_SLOT_SPACE / abi::SLOTS_PER_OWNERS) as usize },
+    MAPPED,
+> = Array::new();
 
 /// When an insert last failed, in ticks; one stamp per group of slots.
 #[btf_map]

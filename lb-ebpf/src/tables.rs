@@ -1,7 +1,9 @@
 //! The maps as the data path sees them.
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
-use lb_common::abi::{Backend, Budget, PortBucket, Service, SlotWord, VipBucket};
+use lb_common::abi::{
+    Backend, Budget, Owners, PortBucket, SLOTS_PER_OWNERS, Service, SlotWord, VipBucket,
+};
 use lb_common::budget;
 use lb_common::datapath::{FlowContext, Tables};
 use lb_common::hash::FlowWords;
@@ -41,6 +43,13 @@ impl Tables for Maps {
     #[inline(always)]
     fn service(&self, id: u16) -> Option<&Service> {
         maps::SERVICES.get(id as u32)
+    }
+
+    #[inline(always)]
+    fn owner(&self, slot: u32) -> Option<u16> {
+        let owners = maps::OWNERS.get_ptr(slot / SLOTS_PER_OWNERS)?;
+        // SAFETY: as in `slot_word`.
+        Some(Owners(unsafe { owners.read_volatile() }).of(slot))
     }
 
     #[inline(always)]

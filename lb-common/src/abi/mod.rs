@@ -7,6 +7,7 @@
 mod backend;
 mod counters;
 mod flow;
+mod owners;
 mod ports;
 mod service;
 mod settings;
@@ -16,6 +17,7 @@ mod vip;
 pub use backend::{Backend, backend_flags};
 pub use counters::{Answer, BackendCounters, TOTALS_LEN, Totals};
 pub use flow::{FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState};
+pub use owners::{Owners, SEE_WORD, SLOTS_PER_OWNERS, SlotStore};
 pub use ports::{PORT_WAYS, PortBucket, PortEntry};
 pub use service::{Service, Table, service_flags};
 pub use settings::{Budget, BudgetState, Settings};
@@ -23,7 +25,7 @@ pub use slot::{ASK_OLD, NO_BACKEND, SlotWord};
 pub use vip::{Unserved, VIP_WAYS, VipBucket, VipEntry};
 
 /// Version of everything in this module.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Names of the maps in the object (at most 15 bytes: the kernel cuts the rest).
 pub mod map_names {
@@ -32,6 +34,7 @@ pub mod map_names {
     pub const PORTS: &str = "PORTS";
     pub const SERVICES: &str = "SERVICES";
     pub const SLOTS: &str = "SLOTS";
+    pub const OWNERS: &str = "OWNERS";
     pub const INSERT_FAILED: &str = "INSERT_FAILED";
     pub const BACKENDS: &str = "BACKENDS";
     pub const FLOWS: &str = "FLOWS";
@@ -51,7 +54,7 @@ pub const MAX_PORTS: u32 = 32_768;
 /// Services, one entry each.
 pub const MAX_SERVICES: u32 = 4096;
 /// (service, backend) pairs, one entry each. The topmost ids are reserved,
-/// see [`NO_BACKEND`] and [`ASK_OLD`].
+/// see [`NO_BACKEND`], [`ASK_OLD`] and [`SEE_WORD`].
 pub const MAX_BACKENDS: u32 = 65_504;
 /// Slots of all services together, unless set otherwise at load.
 pub const DEFAULT_SLOT_SPACE: u32 = 4 << 20;

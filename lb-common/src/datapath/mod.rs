@@ -57,6 +57,8 @@ pub trait Tables {
     fn vip_bucket(&self, index: u32) -> Option<&VipBucket>;
     fn port_bucket(&self, index: u32) -> Option<&PortBucket>;
     fn service(&self, id: u16) -> Option<&Service>;
+    /// The slot's owner at rest, or [`SEE_WORD`](crate::abi::SEE_WORD), read once.
+    fn owner(&self, slot: u32) -> Option<u16>;
     /// Reads the slot's word, once.
     fn slot(&self, index: u32) -> Option<SlotWord>;
     fn backend(&self, id: u16) -> Option<&Backend>;

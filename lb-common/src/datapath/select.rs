@@ -3,7 +3,7 @@
 
 use super::parse::UDP;
 use super::{FlowContext, Subject, Tables};
-use crate::abi::{Service, backend_flags, service_flags};
+use crate::abi::{SEE_WORD, Service, backend_flags, service_flags};
 use crate::hash::{FlowHash, FlowWords};
 use crate::reason::DropReason;
 use crate::transition::{self, PacketKind, Steer};
@@ -26,12 +26,21 @@ pub fn backend<T: Tables>(tables: &T, subject: &Subject) -> Selected {
     }
     let hash = FlowHash::of(flow, service.table.key);
     let slot = service.table.base.wrapping_add(hash.slot(service.table.count));
-    let Some(word) = tables.slot(slot) else { return Selected::Refused(DropReason::NoBackend) };
-    if !word.look_up() {
-        return at_rest(tables, service, word.current(), *kind, hash);
+    let Some(mut owner) = tables.owner(slot) else {
+        return Selected::Refused(DropReason::NoBackend);
+    };
+    if owner == SEE_WORD {
+        let Some(word) = tables.slot(slot) else {
+            return Selected::Refused(DropReason::NoBackend);
+        };
+        if word.look_up() {
+            let context = FlowContext { service, slot, word };
+            return selected(in_transition(tables, *kind, flow, &context), hash);
+        }
+        // The slot goes to rest or leaves it this moment.
+        owner = word.current();
     }
-    let context = FlowContext { service, slot, word };
-    selected(in_transition(tables, *kind, flow, &context), hash)
+    at_rest(tables, service, owner, *kind, hash)
 }
 
 /// Asks the flow table. Apart from the way at rest, which it would slow down

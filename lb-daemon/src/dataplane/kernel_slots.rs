@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use lb_common::abi::{SLOTS_PER_FAIL_STAMP, SlotWord, map_names};
+use lb_common::abi::{
+    Owners, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, SlotStore, SlotWord, map_names,
+};
 
 use super::{OpenError, kernel::open_mapped, mmap::Mapped};
 use crate::{loader::PinDir, slots::SlotMemory};
@@ -10,6 +12,7 @@ use crate::{loader::PinDir, slots::SlotMemory};
 #[derive(Debug)]
 pub struct KernelSlots {
     words: Mapped<SlotWord>,
+    owners: Mapped<Owners>,
     insert_failed: Mapped<u64>,
 }
 
@@ -17,6 +20,7 @@ impl KernelSlots {
     pub fn open(pins: &PinDir) -> Result<Self, OpenError> {
         Ok(Self {
             words: open_mapped(pins, map_names::SLOTS)?,
+            owners: open_mapped(pins, map_names::OWNERS)?,
             insert_failed: open_mapped(pins, map_names::INSERT_FAILED)?,
         })
     }
@@ -28,7 +32,18 @@ impl SlotMemory for KernelSlots {
     }
 
     fn store(&mut self, index: u32, word: SlotWord) {
-        self.words.words(index)[0].store(word.0, Ordering::Release);
+        let owners = &self.owners.words(index / SLOTS_PER_OWNERS)[0];
+        let shown = Owners(owners.load(Ordering::Relaxed)).of(index);
+        word.replace(shown, |store| match store {
+            SlotStore::Word(word) => {
+                self.words.words(index)[0].store(word.0, Ordering::Release);
+            }
+            SlotStore::Owner(owner) => {
+                // Nobody else writes: a load and a store do.
+                let others = Owners(owners.load(Ordering::Relaxed));
+                owners.store(others.with(index, owner).0, Ordering::Release);
+            }
+        });
     }
 
     fn last_failure(&self, index: u32) -> Option<u64> {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use lb_common::abi::{
-    Backend, PortBucket, PortEntry, Service, Settings, SlotWord, VipBucket, VipEntry,
+    Backend, Owners, PortBucket, PortEntry, Service, Settings, SlotWord, VipBucket, VipEntry,
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -38,7 +38,9 @@ macro_rules! words {
         )*
     };
 }
-words!(u64, Settings, VipBucket, VipEntry, PortBucket, PortEntry, Service, SlotWord, Backend);
+words!(
+    u64, Settings, VipBucket, VipEntry, PortBucket, PortEntry, Service, SlotWord, Owners, Backend
+);
 
 /// All words of a value.
 pub fn to_words<T: Words, const N: usize>(value: &T) -> [u64; N] {

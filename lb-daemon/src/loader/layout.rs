@@ -10,8 +10,8 @@ use std::fmt;
 use aya::maps::{MapInfo, MapType};
 use lb_common::abi::{
     Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, MAX_BACKENDS, MAX_SERVICES,
-    PORT_BUCKETS, PortBucket, SLOTS_PER_FAIL_STAMP, Service, Settings, Totals, VIP_BUCKETS,
-    VipBucket, map_names,
+    PORT_BUCKETS, PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, Totals,
+    VIP_BUCKETS, VipBucket, map_names,
 };
 
 /// Sizes that the configuration decides.
@@ -25,6 +25,10 @@ pub struct MapSizes {
 impl MapSizes {
     pub const fn fail_stamps(&self) -> u32 {
         self.slots.div_ceil(SLOTS_PER_FAIL_STAMP)
+    }
+
+    pub const fn owners(&self) -> u32 {
+        self.slots.div_ceil(SLOTS_PER_OWNERS)
     }
 }
 
@@ -54,7 +58,7 @@ impl From<&MapInfo> for Shape {
 const MMAPABLE: u32 = 1024;
 
 /// Every pinned map and its shape.
-pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 11] {
+pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 12] {
     use map_names as name;
     [
         (name::SETTINGS, mapped::<Settings>(1)),
@@ -62,6 +66,7 @@ pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 11] {
         (name::PORTS, mapped::<PortBucket>(PORT_BUCKETS)),
         (name::SERVICES, mapped::<Service>(MAX_SERVICES)),
         (name::SLOTS, mapped::<u64>(sizes.slots)),
+        (name::OWNERS, mapped::<u64>(sizes.owners())),
         (name::INSERT_FAILED, mapped::<u64>(sizes.fail_stamps())),
         (name::BACKENDS, mapped::<Backend>(MAX_BACKENDS)),
         (name::FLOWS, shape::<FlowKey, FlowEntry>(MapType::Hash, sizes.flows, 0)),
@@ -137,7 +142,8 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_of_slots_has_a_stamp_too() {
-        assert_eq!(MapSizes { slots: 65, flows: 1 }.fail_stamps(), 2);
+    fn a_rest_of_slots_has_a_stamp_and_owners_too() {
+        let sizes = MapSizes { slots: 65, flows: 1 };
+        assert_eq!((sizes.fail_stamps(), sizes.owners()), (2, 17));
     }
 }

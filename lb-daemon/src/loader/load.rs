@@ -165,6 +165,7 @@ fn abi_version(pins: &PinDir) -> Option<u32> {
 fn create(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Ebpf, LoadError> {
     let mut loader = EbpfLoader::new();
     loader.map_max_entries(map_names::SLOTS, sizes.slots);
+    loader.map_max_entries(map_names::OWNERS, sizes.owners());
     loader.map_max_entries(map_names::INSERT_FAILED, sizes.fail_stamps());
     loader.map_max_entries(map_names::FLOWS, sizes.flows);
     for (name, _) in layout(sizes) {

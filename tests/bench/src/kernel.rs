@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::{Map, MapData, PerCpuArray, ProgramArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use lb_common::abi::{BackendCounters, TOTALS_LEN, Totals, map_names};
+use lb_common::abi::{BackendCounters, SLOTS_PER_OWNERS, TOTALS_LEN, Totals, map_names};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::mapped::Mapped;
@@ -60,6 +60,7 @@ impl Kernel {
     pub fn load() -> Result<Self> {
         let mut balancer = EbpfLoader::new()
             .map_max_entries(map_names::SLOTS, SLOT_SPACE)
+            .map_max_entries(map_names::OWNERS, SLOT_SPACE / SLOTS_PER_OWNERS)
             .map_max_entries(map_names::FLOWS, FLOW_ENTRIES)
             .load(&object("LB_EBPF_OBJECT", "lb-ebpf.o")?)
             .context("the balancer's object does not load (are you root?)")?;

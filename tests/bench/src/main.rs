@@ -14,6 +14,7 @@ mod packets;
 #[path = "../../../lb-ebpf/src/harness/pattern.rs"]
 mod pattern;
 mod report;
+mod slot_maps;
 mod tables;
 mod transition;
 mod world;

@@ -4,12 +4,12 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use lb_common::abi::{SlotWord, map_names};
+use lb_common::abi::SlotWord;
 use lb_common::maglev::{self, MAX_SIZE, Member, Scratch, Turns};
 
 use crate::kernel::{Kernel, SLOT_SPACE};
-use crate::mapped::Mapped;
 use crate::median;
+use crate::slot_maps::SlotMaps;
 
 pub const BACKENDS: u16 = 1000;
 
@@ -20,7 +20,7 @@ pub struct Tables {
 }
 
 pub fn measure(kernel: &Kernel, runs: u32) -> Result<Tables> {
-    let mut slots: Mapped<u64> = Mapped::of(kernel.map(map_names::SLOTS)?, SLOT_SPACE)?;
+    let mut slots = SlotMaps::of(kernel)?;
     let first = SLOT_SPACE - MAX_SIZE;
     let mut table = vec![0; MAX_SIZE as usize];
     let mut turns = vec![Turns::default(); BACKENDS.into()];
@@ -35,7 +35,7 @@ pub fn measure(kernel: &Kernel, runs: u32) -> Result<Tables> {
         builds.push(start.elapsed().as_nanos() as f64 / 1e3);
         let start = Instant::now();
         for (slot, owner) in (first..).zip(&table) {
-            slots.set(slot, SlotWord::at_rest(*owner, 1).0);
+            slots.set(slot, SlotWord::at_rest(*owner, 1));
         }
         writes.push(start.elapsed().as_nanos() as f64 / 1e3);
     }

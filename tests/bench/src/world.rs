@@ -12,8 +12,9 @@ use lb_common::lookup;
 use lb_common::maglev::{self, Member, Scratch, Turns};
 use lb_daemon::config;
 
-use crate::kernel::{Kernel, SLOT_SPACE};
+use crate::kernel::Kernel;
 use crate::mapped::Mapped;
+use crate::slot_maps::SlotMaps;
 
 pub const PORT: u16 = 80;
 const TCP: u8 = 6;
@@ -93,7 +94,7 @@ pub struct World {
     vips: Mapped<VipBucket>,
     ports: Mapped<PortBucket>,
     services: Mapped<Service>,
-    slots: Mapped<u64>,
+    slots: SlotMaps,
     backends: Mapped<Backend>,
     next_service: u16,
     next_backend: u16,
@@ -106,7 +107,7 @@ impl World {
             vips: Mapped::of(kernel.map(map_names::VIPS)?, VIP_BUCKETS)?,
             ports: Mapped::of(kernel.map(map_names::PORTS)?, PORT_BUCKETS)?,
             services: Mapped::of(kernel.map(map_names::SERVICES)?, MAX_SERVICES)?,
-            slots: Mapped::of(kernel.map(map_names::SLOTS)?, SLOT_SPACE)?,
+            slots: SlotMaps::of(kernel)?,
             backends: Mapped::of(kernel.map(map_names::BACKENDS)?, MAX_BACKENDS)?,
             next_service: 1,
             next_backend: 1,
@@ -157,7 +158,7 @@ impl World {
                 Slots::LookUp => SlotWord::new(owner, owner, 1, true, false),
                 Slots::Store => SlotWord::new(next, owner, 1, true, true),
             };
-            self.slots.set(slot, word.0);
+            self.slots.set(slot, word);
         }
         // Times do not matter to packets that open no flow.
         let service = Service { flags: service_flags::USED, table, ..Service::default() };
@@ -196,7 +197,7 @@ impl World {
     pub fn owner(&self, group: &Group, flow: &FlowWords, vip: u32) -> (Backend, FlowHash) {
         let service = self.services.get(group.first_service as u32 + (vip - group.first_vip()));
         let hash = FlowHash::of(flow, service.table.key);
-        let word = SlotWord(self.slots.get(service.table.base + hash.slot(service.table.count)));
+        let word = self.slots.get(service.table.base + hash.slot(service.table.count));
         (self.backends.get(word.settled().into()), hash)
     }
 }

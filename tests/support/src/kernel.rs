@@ -6,8 +6,9 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
-    Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState,
-    PortBucket, SLOTS_PER_FAIL_STAMP, Service, Settings, TOTALS_LEN, Totals, VipBucket, map_names,
+    Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState, Owners,
+    PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, TOTALS_LEN, Totals,
+    VipBucket, map_names,
 };
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -70,6 +71,7 @@ impl Kernel {
             .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask build` first", path.display()));
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(map_names::SLOTS, SLOT_SPACE)
+            .map_max_entries(map_names::OWNERS, SLOT_SPACE / SLOTS_PER_OWNERS)
             .map_max_entries(map_names::INSERT_FAILED, SLOT_SPACE / SLOTS_PER_FAIL_STAMP)
             .map_max_entries(map_names::FLOWS, FLOW_ENTRIES)
             .load(&object)
@@ -139,6 +141,12 @@ impl Kernel {
 
     pub fn set_slot(&mut self, index: u32, word: u64) {
         self.array(map_names::SLOTS).set(index, word, 0).expect("slot");
+    }
+
+    pub fn set_owner(&mut self, slot: u32, owner: u16) {
+        let mut map = self.array::<u64>(map_names::OWNERS);
+        let owners = Owners(map.get(&(slot / SLOTS_PER_OWNERS), 0).expect("owners"));
+        map.set(slot / SLOTS_PER_OWNERS, owners.with(slot, owner).0, 0).expect("owners");
     }
 
     /// Whether an insert is noted to have failed in the group of `slot`.

@@ -299,6 +299,19 @@ fn errors_about_flows_never_write() {
 }
 
 #[test]
+fn in_the_middle_of_a_change_the_word_decides() {
+    let mut bench = Bench::shared();
+    for ends in ends() {
+        let mut m = Move::new(ends, |_, new| SlotWord::at_rest(new, EPOCH));
+        m.world.maps.changing = m.world.maps.slots.keys().copied().collect();
+        bench.set(&m.world);
+        let data = m.packet(tcp(80, flag::ACK));
+        let change = m.reaches(&mut bench, "a slot that goes to rest", &data, m.new);
+        assert_eq!((change.looked_up, change.stored), (0, 0));
+    }
+}
+
+#[test]
 fn the_previous_table_is_asked() {
     let mut bench = Bench::shared();
     for ends in ends() {

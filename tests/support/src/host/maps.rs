@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lb_common::abi::{
-    Backend, FlowEntry, FlowKey, PortBucket, SLOTS_PER_FAIL_STAMP, Service, Settings, SlotWord,
-    VipBucket,
+    Backend, FlowEntry, FlowKey, PortBucket, SEE_WORD, SLOTS_PER_FAIL_STAMP, Service, Settings,
+    SlotWord, VipBucket,
 };
 
 use crate::kernel::{FLOW_ENTRIES, Kernel};
@@ -18,6 +18,9 @@ pub struct Maps {
     pub services: BTreeMap<u16, Service>,
     pub backends: BTreeMap<u16, Backend>,
     pub slots: BTreeMap<u32, SlotWord>,
+    /// Slots whose word must be seen although it is at rest, as in the middle
+    /// of a change; the others show what their word says.
+    pub changing: BTreeSet<u32>,
     pub flows: HashMap<FlowKey, FlowEntry>,
     pub insert_failed: BTreeMap<u32, u64>,
     /// Flows that the flow table has room for; the kernel's is filled up to
@@ -34,6 +37,7 @@ impl Default for Maps {
             services: BTreeMap::new(),
             backends: BTreeMap::new(),
             slots: BTreeMap::new(),
+            changing: BTreeSet::new(),
             flows: HashMap::new(),
             insert_failed: BTreeMap::new(),
             flow_room: FLOW_ENTRIES as usize,
@@ -42,6 +46,11 @@ impl Default for Maps {
 }
 
 impl Maps {
+    pub fn owner(&self, slot: u32) -> u16 {
+        let word = self.slots.get(&slot).map_or(0, |word| word.shown());
+        if self.changing.contains(&slot) { SEE_WORD } else { word }
+    }
+
     /// Makes the kernel's maps, which are as `before`, the same as these.
     pub fn replace(&self, before: &Self, kernel: &mut Kernel) {
         kernel.set_settings(self.settings);
@@ -60,6 +69,10 @@ impl Maps {
         let words = |maps: &Self| maps.slots.iter().map(|(i, w)| (*i, w.0)).collect();
         for (index, word) in changes(&words(before), &words(self)) {
             kernel.set_slot(index, word);
+        }
+        let owners = |maps: &Self| maps.slots.keys().map(|i| (*i, maps.owner(*i))).collect();
+        for (slot, owner) in changes(&owners(before), &owners(self)) {
+            kernel.set_owner(slot, owner);
         }
         let slots = before.slots.keys().chain(self.slots.keys());
         for group in slots.map(|slot| slot / SLOTS_PER_FAIL_STAMP).collect::<BTreeSet<_>>() {

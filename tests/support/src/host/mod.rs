@@ -138,6 +138,10 @@ impl Tables for Host {
         Some(self.maps.services.get(&id).unwrap_or(&self.empty.2))
     }
 
+    fn owner(&self, slot: u32) -> Option<u16> {
+        Some(self.maps.owner(slot))
+    }
+
     fn slot(&self, index: u32) -> Option<SlotWord> {
         Some(self.maps.slots.get(&index).copied().unwrap_or(SlotWord(0)))
     }
