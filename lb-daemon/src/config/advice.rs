@@ -113,11 +113,11 @@ fn probes(typed: &raw::Service, service: &Service, report: &mut Report) {
     let guessed = typed.common.health.port.right().is_none();
     if let (Health::Tcp(health), [Protocol::Udp]) = (&service.health, &service.protocols[..])
         && guessed
+        && let Some(port) =
+            service.backends.iter().find_map(|backend| service.probe_port(health, backend))
     {
-        let message = format!(
-            "the service is UDP only, its probes are TCP connections to port {}",
-            health.port
-        );
+        let message =
+            format!("the service is UDP only, its probes are TCP connections to port {port}",);
         let help = "give health.port where something listens on TCP, or health: { type: none }";
         report.warning(place(typed), message, help);
     }

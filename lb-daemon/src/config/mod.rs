@@ -32,9 +32,9 @@ pub use check::{CheckOutcome, check};
 pub use identity::{BackendKey, Frontend, ServiceKey};
 pub use load::{load, parse};
 pub use model::{
-    Backend, Config, Control, Health, Idle, InitialState, Interface, Limits, Mode, OnBackendDead,
-    OnExit, OuterSource, Ports, Prefix, Protocol, Scheduler, Seed, Service, TcpHealth, Tunnel,
-    UdpFlows, Unserved, XdpMode,
+    Backend, Config, Control, Health, Idle, InitialState, Interface, Limits, Mode, NatLog,
+    OnBackendDead, OnExit, OuterSource, PortRange, Ports, Prefix, Protocol, Scheduler, Seed,
+    Service, Snat, TcpHealth, Tunnel, UdpFlows, Unserved, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::default_table_size;
