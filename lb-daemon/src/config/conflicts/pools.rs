@@ -170,7 +170,7 @@ fn meets(pool: &Pool, served: &Served, report: &mut Report) {
                 label(owner),
                 owner.at.position()
             );
-            report.problem(pool.at, message, "give snat.addresses without it");
+            report.problem(pool.at, message, "give another address in snat.addresses");
         } else if let Some(((_, port), owner)) =
             served.ports.range((*protocol, first)..=(*protocol, last)).next()
         {

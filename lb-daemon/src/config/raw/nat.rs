@@ -41,11 +41,22 @@ pub(super) fn snat<'t>(at: At<'t>, report: &mut Report) -> SnatKeys<'t> {
 fn addresses<'t>(at: At<'t>, report: &mut Report) -> Option<Vec<Typed<'t, IpAddr>>> {
     let mut all_right = true;
     let list = value::one_or_more(at, report, |at, report| {
-        let address = value::address(at, report);
+        let address =
+            value::address(at, report).filter(|address| is_routable(at, *address, report));
         all_right &= address.is_some();
         address
     });
     (all_right && !list.is_empty()).then_some(list)
+}
+
+/// Backends answer a link-local address on their own link, if at all.
+fn is_routable(at: At, address: IpAddr, report: &mut Report) -> bool {
+    let link_local = matches!(address, IpAddr::V4(v4) if v4.is_link_local());
+    if link_local {
+        let help = "give an address that the backends have a route to";
+        report.problem(at, format!("{address} is a link-local address"), help);
+    }
+    !link_local
 }
 
 fn ports(at: At, report: &mut Report) -> Option<PortRange> {

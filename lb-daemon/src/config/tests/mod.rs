@@ -5,6 +5,7 @@ mod hostile;
 mod problems;
 mod random;
 mod resolved;
+mod translation;
 mod warnings;
 
 use super::{Config, Loaded, parse};
