@@ -33,7 +33,7 @@ mod tests;
 pub use check::{CheckOutcome, check};
 pub use host::{Comparison, HostFacts, Network};
 pub use identity::{BackendKey, Frontend, ServiceKey};
-pub use load::{load, parse};
+pub use load::{load, parse, parse_for};
 pub use model::{
     Backend, Config, Control, Health, Idle, InitialState, Interface, Limits, Mode, NatLog,
     OnBackendDead, OnExit, OuterSource, PortRange, Ports, Prefix, Protocol, Scheduler, Seed,

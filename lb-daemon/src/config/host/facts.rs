@@ -49,9 +49,9 @@ impl HostFacts {
     /// Of the host, and of the network namespace, that this runs on.
     pub fn of_this_host(config: &Config) -> Self {
         let mut facts = Self::default();
-        let range = read(EPHEMERAL, |text| ephemeral(text));
+        let range = read(EPHEMERAL, ephemeral);
         facts.ephemeral = facts.known(range);
-        let reserved = read(RESERVED, |text| reserved(text));
+        let reserved = read(RESERVED, reserved);
         facts.reserved = facts.known(reserved).unwrap_or_default();
         let network = network(config)
             .map_err(|error| format!("interfaces and routes cannot be asked for: {error}"));

@@ -1,6 +1,7 @@
 //! Tests of whole files, from text to configuration.
 
 mod documents;
+mod host;
 mod hostile;
 mod problems;
 mod random;
