@@ -4,7 +4,7 @@
 mod facts;
 mod ports;
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 pub use facts::{HostFacts, Network};
 
@@ -13,6 +13,7 @@ use super::{
     model::Config,
     raw::File,
     report::{Report, Severity},
+    yaml::At,
 };
 use crate::netlink::Way;
 
@@ -111,47 +112,54 @@ impl Subject<'_, '_> {
         let vips = self.config.vips();
         for pool in pools {
             let Source::Address(address) = pool.source else { continue };
-            let is_ours = match network.ways.get(&address) {
-                Some(Way::Local | Way::Refused) | None => true,
+            let interface = match network.ways.get(&address) {
+                Some(Way::Local | Way::Refused) | None => continue,
                 // The router sends what is for it here.
-                Some(Way::Out { .. } | Way::Nowhere) => vips.contains_key(&address),
+                _ if vips.contains_key(&address) => continue,
+                Some(Way::Out { interface, .. }) => interface,
+                Some(Way::Nowhere) => &self.config.interfaces[0].name,
             };
-            if !is_ours {
-                let message = format!(
-                    "{address} is neither an address of this host nor in a prefix routed to it: \
-                     replies to it would not come back"
-                );
-                let help = format!(
-                    "run: ip address add {address}/{} dev {}, or: ip route add local {address} dev lo",
-                    if address.is_ipv4() { 32 } else { 128 },
-                    self.config.interfaces.first().map_or("IFACE", |first| &first.name)
-                );
-                self.report.problem(pool.source_at, message, help);
-            }
+            let message = format!(
+                "{address} is neither an address of this host nor in a prefix routed to it: \
+                 replies to it would not come back"
+            );
+            let length = if address.is_ipv4() { 32 } else { 128 };
+            let help = format!(
+                "run: ip address add {address}/{length} dev {interface}, or: ip route add local \
+                 {address} dev lo"
+            );
+            self.report.problem(pool.source_at, message, help);
         }
     }
 
     /// Replies are translated where they come in, if the program is there.
     fn interfaces(&mut self, network: &Network) {
-        let is_listed = |name: &String| self.config.interfaces.iter().any(|one| one.name == *name);
+        // By interface: the first backend behind it, and how many more.
+        let mut unlisted: BTreeMap<&str, (At, usize)> = BTreeMap::new();
         for (typed, service) in self.file.services.iter().zip(&self.config.services) {
             if service.mode.snat().is_none() {
                 continue;
             }
             for address in typed.backends.iter().filter_map(|backend| backend.address.as_ref()) {
                 if let Some(Way::Out { interface, seen_on, .. }) = network.ways.get(&address.value)
-                    && !seen_on.iter().any(is_listed)
+                    && !self.config.interfaces.iter().any(|one| seen_on.contains(&one.name))
                 {
-                    let message = format!(
-                        "its replies come in on {interface}, which is not among the interfaces"
-                    );
-                    self.report.problem(
-                        address.at,
-                        message,
-                        format!("add {interface} to interfaces"),
-                    );
+                    unlisted
+                        .entry(interface)
+                        .and_modify(|(_, more)| *more += 1)
+                        .or_insert((address.at, 0));
                 }
             }
+        }
+        for (interface, (at, more)) in unlisted {
+            let whose = match more {
+                0 => "its replies".to_owned(),
+                1 => "its replies, and those of another backend,".to_owned(),
+                _ => format!("its replies, and those of {more} other backends,"),
+            };
+            let message =
+                format!("{whose} come in on {interface}, which is not among the interfaces");
+            self.report.problem(at, message, format!("add {interface} to interfaces"));
         }
     }
 }

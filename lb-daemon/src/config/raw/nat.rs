@@ -62,7 +62,7 @@ fn is_routable(at: At, address: IpAddr, report: &mut Report) -> bool {
 fn ports(at: At, report: &mut Report) -> Option<PortRange> {
     let ranges::Number { min, max, .. } = ranges::SNAT_PORT;
     let expected = format!(
-        "FIRST-LAST, both from {min} to {max}, at least {} ports: {}",
+        "FIRST-LAST, both from {min} to {max}, at least {} ports, such as {}",
         ranges::FEWEST_PORTS,
         ranges::DEFAULT_PORTS
     );

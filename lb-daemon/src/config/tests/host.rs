@@ -28,6 +28,7 @@ fn host() -> HostFacts {
     let ways = [
         ("10.0.0.1", out("eth0", &[], "10.0.0.254")),
         ("10.1.0.1", out("eth1", &[], "10.1.0.254")),
+        ("10.1.0.2", out("eth1", &[], "10.1.0.254")),
         ("10.2.0.1", out("br0", &["eth0"], "10.2.0.254")),
         ("10.0.0.254", Way::Local),
         ("10.0.0.99", out("eth0", &[], "10.0.0.254")),
@@ -66,11 +67,15 @@ fn said(lines: &str, facts: &HostFacts) -> String {
 const NEAR: &str = "mode: nat\nbackends: [{ name: a, address: 10.0.0.1 }]\n";
 
 /// Lines of one service, and what is said about them on [`host`].
-const SERVICES: [(&str, &str); 14] = [
+const SERVICES: [(&str, &str); 15] = [
     ("{NEAR}", ""),
     ("mode: nat\nbackends: [{ name: a, address: 10.2.0.1 }]", ""),
     ("mode: dsr\nbackends: [{ name: a, address: 10.1.0.1 }]", ""),
     ("mode: nat\nbackends: [{ name: a, address: 10.9.0.1 }]", ""),
+    (
+        "mode: nat\nbackends: [{ name: a, address: 10.1.0.2 }, { name: b, address: 10.0.0.1 }, { name: c, address: 10.1.0.1 }]",
+        "7:36: services[0].backends[0].address: its replies, and those of another backend, come in on eth1, which is not among the interfaces; add eth1 to interfaces",
+    ),
     ("{NEAR}snat: { ports: 40000-40999 }", ""),
     ("{NEAR}snat: { addresses: 198.18.0.1, ports: 32768-60999 }", ""),
     ("{NEAR}snat: { addresses: 203.0.113.10, ports: 32768-60999 }", ""),

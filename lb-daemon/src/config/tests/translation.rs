@@ -47,23 +47,23 @@ const SERVICES: [(&str, &str); 27] = [
     ),
     (
         "{NAT}{BACKENDS}snat: { ports: 2000 }",
-        "8:20: services[0].snat.ports: 2000 is not a range of ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports: 10240-32767",
+        "8:20: services[0].snat.ports: 2000 is not a range of ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports, such as 10240-32767",
     ),
     (
         "{NAT}{BACKENDS}snat: { ports: 3000-2000 }",
-        "8:20: services[0].snat.ports: 3000-2000 is not a range of ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports: 10240-32767",
+        "8:20: services[0].snat.ports: 3000-2000 is not a range of ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports, such as 10240-32767",
     ),
     (
         "{NAT}{BACKENDS}snat: { ports: 1023-2000 }",
-        "8:20: services[0].snat.ports: 1023-2000 is not a range of ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports: 10240-32767",
+        "8:20: services[0].snat.ports: 1023-2000 is not a range of ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports, such as 10240-32767",
     ),
     (
         "{NAT}{BACKENDS}snat: { ports: 60000-65536 }",
-        "8:20: services[0].snat.ports: 60000-65536 is not a range of ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports: 10240-32767",
+        "8:20: services[0].snat.ports: 60000-65536 is not a range of ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports, such as 10240-32767",
     ),
     (
         "{NAT}{BACKENDS}snat: { ports: 2000-2062 }",
-        "8:20: services[0].snat.ports: 2000-2062 has only 63 ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports: 10240-32767",
+        "8:20: services[0].snat.ports: 2000-2062 has only 63 ports; give FIRST-LAST, both from 1024 to 65535, at least 64 ports, such as 10240-32767",
     ),
     (
         "{NAT}{BACKENDS}snat: { rest: 2h }",
