@@ -11,7 +11,7 @@ use crate::{
         protocol::{Error, ErrorCode, Reloaded},
         types::Stats,
     },
-    config::{self, Loaded},
+    config::{self, Comparison, Loaded, Severity},
 };
 
 /// The outcome of a request.
@@ -44,8 +44,11 @@ impl Requests {
     /// Reads the file and has it applied.
     async fn read_and_apply(&self) -> Result<Reloaded, Error> {
         let path = self.config_path.clone();
-        let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
-        let loaded = read.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))?;
+        let read = tokio::task::spawn_blocking(move || {
+            config::load(&path, Some(&Comparison::with_this_host(Severity::Refuse)))
+        });
+        let loaded =
+            read.await.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))?;
         match loaded {
             Ok(loaded) => self.ask(|reply| Request::Apply(Box::new(loaded), reply)).await,
             Err(problems) => {
