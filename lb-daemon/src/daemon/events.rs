@@ -21,16 +21,16 @@ use tracing::{error, info, warn};
 use super::{
     inspection::{Inspected, Wanted, inspect},
     notify::{Notice, notify},
-    requests::{Request, Requests},
+    requests::{Accepted, Request, Requests},
     turn::{SCAN_PAUSE, Turn},
 };
 use crate::{
     api::{
-        Handler, InstanceLock,
+        Handler, InstanceLock, SocketAccess,
         protocol::{Error, ErrorCode, Reloaded},
         types::{ConfigStats, InterfaceMode, Stats},
     },
-    config::{Loaded, OnExit},
+    config::OnExit,
     control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
     dataplane::{Kernel, KernelSlots},
     health::{HealthEvent, Prober},
@@ -53,6 +53,7 @@ pub struct Inputs {
 pub struct Daemon {
     /// Held until the end.
     pub lock: InstanceLock,
+    pub socket: SocketAccess,
     pub pins: PinDir,
     /// Holds the program's ring buffer open.
     pub ebpf: aya::Ebpf,
@@ -244,15 +245,21 @@ impl Daemon {
         // Whoever asked may be gone.
         match request {
             Request::Stats(reply) => drop(reply.send(self.stats(turn).map_err(failed))),
-            Request::Apply(loaded, reply) => drop(reply.send(self.apply(*loaded).map_err(failed))),
+            Request::Apply(accepted, reply) => {
+                drop(reply.send(self.apply(*accepted).map_err(failed)));
+            }
             Request::Refused(why) => self.last_error = Some(why),
         }
     }
 
-    fn apply(&mut self, loaded: Loaded) -> Result<Reloaded, ControlError> {
+    fn apply(&mut self, accepted: Accepted) -> Result<Reloaded, ControlError> {
+        let Accepted { loaded, readers } = accepted;
         let mut answer = self.controller.reload(loaded.config)?;
         self.config_warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         answer.warnings.extend(self.config_warnings.iter().cloned());
+        if let Err(error) = self.socket.grant(readers) {
+            answer.warnings.push(format!("control: the socket's group cannot be set: {error}"));
+        }
         self.loaded_at = SystemTime::now();
         self.last_error = None;
         self.prober.set_targets(targets(self.controller.config()));

@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use nix::unistd::{Gid, Group};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -22,7 +21,7 @@ use super::{
     events::{Daemon, Inputs},
     notify::{Notice, notify},
     program_log,
-    requests::Requests,
+    requests::{Requests, readers},
 };
 use crate::{
     api::{InstanceLock, RuntimeDir, Server},
@@ -48,7 +47,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     for warning in &warnings {
         warn!("{warning}");
     }
-    let readers = group(&config)?;
+    let readers = readers(&config)?;
     let pins = PinDir::of_instance(instance.as_str());
     let sizes = MapSizes { slots: config.limits.slot_space, flows: config.limits.flow_entries };
     let loaded = loader::load(object::embedded()?, &pins, sizes)?;
@@ -85,6 +84,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let handler = Requests { sender, config_path: config_path.clone() };
     let server = Server::bind(&lock, readers)
         .with_context(|| format!("cannot make the control socket {}", lock.socket().display()))?;
+    let socket = server.access();
     tokio::spawn(server.serve(handler.clone()));
     let inputs = Inputs {
         health,
@@ -104,6 +104,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     notify(Notice::Ready);
     Ok(Daemon {
         lock,
+        socket,
         pins,
         ebpf,
         controller,
@@ -120,14 +121,6 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         dead_neighbours: BTreeSet::new(),
         way_problems: Vec::new(),
     })
-}
-
-fn group(config: &Config) -> anyhow::Result<Option<Gid>> {
-    let Some(name) = &config.control.group else { return Ok(None) };
-    match Group::from_name(name)? {
-        Some(group) => Ok(Some(group.gid)),
-        None => bail!("control.group: there is no group {name}; make it with `groupadd {name}`"),
-    }
 }
 
 fn identity(file: &StateFile, adopted: bool, pins: &PinDir) -> anyhow::Result<Identity> {
