@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{ControlError, Controller, counters::add};
-use crate::{dataplane::DataPlane, slots::SlotMemory};
+use super::{ControlError, Controller};
+use crate::{dataplane::DataPlane, slots::SlotMemory, state::FormerTraffic};
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Takes out services that are gone; packets cannot find them any more.
@@ -76,12 +76,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// A service's counters do not go back when a backend's do.
     fn keep_counts(&mut self, id: u16) -> Result<(), ControlError> {
-        let services = &self.identity.services;
-        let of = services.iter().find(|(_, known)| known.backends.values().any(|one| *one == id));
-        if let Some((name, _)) = of {
+        let mut services = self.identity.services.values_mut();
+        if let Some(of) = services.find(|known| known.backends.values().any(|one| *one == id)) {
             let counters = self.plane.backend_counters(id)?;
-            let live = self.services.entry(name.clone()).or_default();
-            live.former = add(live.former, counters);
+            let FormerTraffic { packets, bytes, new_connections } = &mut of.former;
+            *packets = packets.wrapping_add(counters.packets);
+            *bytes = bytes.wrapping_add(counters.bytes);
+            *new_connections = new_connections.wrapping_add(counters.new_connections);
         }
         Ok(())
     }

@@ -12,13 +12,14 @@ use super::{
     ControlError, Controller,
     backend_entry::{Wanted, entry},
     selection::{Candidate, Selection, select},
-    view::target,
+    view::{Status, target},
 };
 use crate::{
     config::{Mode, Service},
     dataplane::DataPlane,
     health::{State, Target},
     slots::SlotMemory,
+    state::HealthMemory,
 };
 
 /// The health that an entry's flags tell.
@@ -116,8 +117,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     }
 
     /// What the entries that an earlier daemon left say of backends that are
-    /// probed now.
-    pub fn remembered(&self) -> Vec<(Target, State)> {
+    /// probed now; since when and why, where `memory` agrees.
+    pub fn remembered(&self, memory: &HealthMemory) -> Vec<(Target, Status)> {
         let mut found = Vec::new();
         for service in &self.config.services {
             let Some(known) = self.identity.services.get(&service.name) else { continue };
@@ -132,10 +133,28 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                     Health::Failing => State::Failing,
                     Health::Dead => State::Dead,
                 };
-                found.extend(target(service, backend).map(|target| (target, state)));
+                let status = match memory.get(id) {
+                    Some(remembered) if remembered.state == state => remembered.into(),
+                    _ => Status::found_at_start(state),
+                };
+                found.extend(target(service, backend).map(|target| (target, status)));
             }
         }
         found
+    }
+
+    /// For [`Self::remembered`] of a later daemon.
+    pub fn to_remember(&self) -> HealthMemory {
+        let mut memory = HealthMemory::new();
+        for service in &self.config.services {
+            let Some(known) = self.identity.services.get(&service.name) else { continue };
+            for backend in &service.backends {
+                let id = known.backends.get(&backend.address);
+                let status = self.view.status(service, backend);
+                memory.extend(id.zip(status).map(|(id, status)| (*id, status.into())));
+            }
+        }
+        memory
     }
 
     /// The backends that a target is the probe of, in words.

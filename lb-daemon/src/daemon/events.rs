@@ -36,6 +36,7 @@ use crate::{
     health::{HealthEvent, Prober},
     loader::{Attacher, PinDir, unload},
     netlink::{Links, LocalAddresses, Monitor, NextHops},
+    state::{HealthFile, HealthMemory},
 };
 
 /// Where news come from.
@@ -61,6 +62,9 @@ pub struct Daemon {
     pub interfaces: Interfaces<Attacher>,
     pub monitor: Arc<Monitor>,
     pub prober: Prober,
+    pub health_file: HealthFile,
+    /// Since it was last written.
+    pub health_changed: bool,
     pub inputs: Inputs,
     pub handler: Requests,
     pub config_path: PathBuf,
@@ -139,6 +143,7 @@ impl Daemon {
         let of = self.controller.whose(&event.target);
         info!("{of} is {state}: {} ({})", event.reason, event.target);
         self.controller.view_mut().note(event);
+        self.health_changed = true;
     }
 
     fn refresh(&mut self) {
@@ -194,6 +199,15 @@ impl Daemon {
             self.monitor.hurry(address);
         }
         self.follow_interfaces();
+        self.remember_health();
+    }
+
+    /// In the background.
+    fn remember_health(&mut self) {
+        if std::mem::take(&mut self.health_changed) {
+            let (file, memory) = (self.health_file.clone(), self.controller.to_remember());
+            tokio::task::spawn_blocking(move || write_health(&file, &memory));
+        }
     }
 
     /// In the background; the loop gets what was found.
@@ -262,6 +276,7 @@ impl Daemon {
         }
         self.loaded_at = SystemTime::now();
         self.last_error = None;
+        self.health_changed = true;
         self.prober.set_targets(targets(self.controller.config()));
         self.monitor.watch(self.controller.next_hop_targets());
         self.follow_interfaces();
@@ -296,6 +311,7 @@ impl Daemon {
 
     fn stop(self) -> anyhow::Result<()> {
         notify(Notice::Stopping);
+        write_health(&self.health_file, &self.controller.to_remember());
         match self.controller.config().on_exit {
             OnExit::Keep => info!(
                 "stopped; the XDP program forwards on. `lb-daemon unload --instance {}` ends that",
@@ -309,6 +325,12 @@ impl Daemon {
         }
         drop(self.ebpf);
         Ok(())
+    }
+}
+
+fn write_health(file: &HealthFile, memory: &HealthMemory) {
+    if let Err(error) = file.write(memory) {
+        warn!("since when backends are up or not will not be known after a restart: {error}");
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
     health::Prober,
     loader::{self, MapSizes, PinDir, object},
     netlink::Monitor,
-    state::{Identity, StateFile},
+    state::{HealthFile, Identity, StateFile},
 };
 
 /// How long the first look at next hops may take before packets are let in
@@ -54,6 +54,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let mut ebpf = loaded.ebpf;
     program_log::forward(&mut ebpf);
     let state_file = StateFile::of_instance(instance.as_str());
+    let health_file = HealthFile::beside(state_file.path());
     let identity = identity(&state_file, loaded.adopted, &pins)?;
     let parts = Parts {
         plane: Kernel::open(&pins, loaded.clock)?,
@@ -68,9 +69,9 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let (health_sender, health) = mpsc::unbounded_channel();
     let prober = Prober::new(health_sender);
     prober.set_targets(targets(controller.config()));
-    for (target, state) in controller.remembered() {
-        prober.restore(&target, state);
-        controller.view_mut().restore(target, state);
+    for (target, status) in controller.remembered(&health_file.read()) {
+        prober.restore(&target, status.state);
+        controller.view_mut().restore(target, status);
     }
     look_around(&monitor, &mut controller).await;
     controller.start()?;
@@ -111,6 +112,8 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         interfaces,
         monitor,
         prober,
+        health_file,
+        health_changed: true,
         inputs,
         handler,
         config_path,

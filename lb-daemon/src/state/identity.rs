@@ -34,6 +34,17 @@ pub struct ServiceIdentity {
     pub old_table: Option<StoredTable>,
     /// Those that are configured, and those that left but are still named.
     pub backends: BTreeMap<IpAddr, u16>,
+    /// Traffic to backends whose numbers have been given back.
+    #[serde(default)]
+    pub former: FormerTraffic,
+}
+
+/// What a service's counters have beyond those of its backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FormerTraffic {
+    pub packets: u64,
+    pub bytes: u64,
+    pub new_connections: u64,
 }
 
 /// A part of the slot space, and the key that the service's flows are hashed with.
@@ -90,6 +101,7 @@ impl Identity {
                     table: None,
                     old_table: None,
                     backends: BTreeMap::new(),
+                    former: FormerTraffic::default(),
                 };
                 self.services.insert(service.name.clone(), fresh);
             }
@@ -161,6 +173,7 @@ impl Identity {
         for service in self.services.values_mut() {
             service.old_table = None;
             service.table = None;
+            service.former = FormerTraffic::default();
             service.backends.retain(|_, id| !departed.contains(id));
         }
         self.vips.retain(|vip, _| config.services.iter().any(|s| s.vips.contains(vip)));
