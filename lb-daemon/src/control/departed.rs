@@ -1,6 +1,9 @@
 //! What is not configured any more: it goes when nothing names it.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+};
 
 use super::{ControlError, Controller};
 use crate::{dataplane::DataPlane, slots::SlotMemory, state::FormerTraffic};
@@ -92,12 +95,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         if now < self.vip_removed + second {
             return Ok(());
         }
-        let config = self.config.clone();
         let vips = &self.vips;
+        let configured: HashSet<IpAddr> =
+            self.config.services.iter().flat_map(|one| one.vips.iter().copied()).collect();
         let before = self.identity.vips.len();
-        self.identity.vips.retain(|vip, _| {
-            vips.get(*vip).is_some() || config.services.iter().any(|one| one.vips.contains(vip))
-        });
+        self.identity.vips.retain(|vip, _| configured.contains(vip) || vips.get(*vip).is_some());
         if self.identity.vips.len() < before { Ok(self.save()?) } else { Ok(()) }
     }
 }

@@ -59,6 +59,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let Some(known) = self.identity.services.get(&service.name).cloned() else {
             return Ok(());
         };
+        self.tell_slots(&known)?;
         let Some(stored) = known.table else {
             let what = "the slot space has no room for its table yet; raise limits.slot_space, or \
                         wait until tables of removed services are free";

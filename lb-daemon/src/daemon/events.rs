@@ -1,7 +1,8 @@
 //! The loop that hands news to the controller.
 //!
 //! A backend's change of state is acted on before anything else; slot tables
-//! are made one at a time, with a look at what is new between two of them.
+//! are made one at a time, and chores done one at a time, with a look at what is
+//! new between two of them.
 
 use std::{
     collections::BTreeSet,
@@ -19,10 +20,10 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    inspection::{Inspected, Wanted, inspect},
+    inspection::{Wanted, inspect},
     notify::{Notice, notify},
     requests::{Accepted, Request, Requests},
-    turn::{SCAN_PAUSE, Turn},
+    turn::{Chore, SCAN_PAUSE, Turn},
 };
 use crate::{
     api::{
@@ -32,7 +33,7 @@ use crate::{
     },
     config::OnExit,
     control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
-    dataplane::{Kernel, KernelSlots},
+    dataplane::{BackendStats, Kernel, KernelSlots},
     health::{HealthEvent, Prober},
     loader::{Attacher, PinDir, unload},
     netlink::{Links, LocalAddresses, Monitor, NextHops},
@@ -62,6 +63,7 @@ pub struct Daemon {
     pub interfaces: Interfaces<Attacher>,
     pub monitor: Arc<Monitor>,
     pub prober: Prober,
+    pub backend_stats: Arc<BackendStats>,
     pub health_file: HealthFile,
     /// Since it was last written.
     pub health_changed: bool,
@@ -83,14 +85,15 @@ const SETTINGS_EVERY: u64 = 10;
 
 impl Daemon {
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut turn = Turn::new();
+        let (inspected_sender, mut inspected) = mpsc::channel(1);
+        let mut turn = Turn::new(inspected_sender);
         let mut every_second = interval(SECOND);
         every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (inspected_sender, mut inspected) = mpsc::channel(1);
         loop {
             let slots_due = self.slots_due();
             let scanning = turn.scan.is_some();
             let has_work = self.controller.has_work();
+            let chore = turn.chores.front().copied();
             tokio::select! {
                 biased;
                 _ = self.inputs.terminate.recv() => break,
@@ -103,9 +106,10 @@ impl Daemon {
                 Some(request) = self.inputs.requests.recv() => self.answer(request, &turn),
                 Some(()) = self.inputs.hang_up.recv() => self.reload_in_background(),
                 Some(found) = inspected.recv() => turn.note(found),
-                _ = every_second.tick() => {
-                    self.every_second(&mut turn);
-                    self.inspect(&mut turn, &inspected_sender);
+                _ = every_second.tick() => turn.chores = Chore::ALL.into(),
+                Some(chore) = std::future::ready(chore) => {
+                    turn.chores.pop_front();
+                    self.do_chore(chore, &mut turn);
                 }
                 () = std::future::ready(()), if has_work => self.controller.work(),
                 () = sleep_until(turn.next_scan), if !scanning => self.begin_scan(&mut turn),
@@ -183,23 +187,24 @@ impl Daemon {
         self.interfaces.follow(&links, &self.controller.config().interfaces);
     }
 
-    fn every_second(&mut self, turn: &mut Turn) {
-        let done = self.controller.housekeep();
-        let counted = self.controller.backend_counters();
-        match counted {
-            Ok(counters) => turn.rates.sample(Instant::now(), counters),
-            Err(error) => warn!("{error}"),
+    fn do_chore(&mut self, chore: Chore, turn: &mut Turn) {
+        match chore {
+            Chore::Housekeep => {
+                if let Err(error) = self.controller.housekeep() {
+                    error!("{error}; trying again");
+                }
+            }
+            Chore::Refresh => self.refresh(),
+            Chore::NextHops => {
+                self.monitor.watch(self.controller.next_hop_targets());
+                for address in self.controller.unresolved() {
+                    self.monitor.hurry(address);
+                }
+            }
+            Chore::Interfaces => self.follow_interfaces(),
+            Chore::Remember => self.remember_health(),
+            Chore::Inspect => self.inspect(turn),
         }
-        if let Err(error) = done {
-            error!("{error}; trying again");
-        }
-        self.refresh();
-        self.monitor.watch(self.controller.next_hop_targets());
-        for address in self.controller.unresolved() {
-            self.monitor.hurry(address);
-        }
-        self.follow_interfaces();
-        self.remember_health();
     }
 
     /// In the background.
@@ -211,8 +216,8 @@ impl Daemon {
     }
 
     /// In the background; the loop gets what was found.
-    fn inspect(&self, turn: &mut Turn, to: &mpsc::Sender<Inspected>) {
-        let Ok(place) = to.clone().try_reserve_owned() else { return };
+    fn inspect(&self, turn: &mut Turn) {
+        let Ok(place) = turn.inspected.clone().try_reserve_owned() else { return };
         let reports = self
             .interfaces
             .report(&self.inputs.links.borrow(), &self.controller.config().interfaces);
@@ -225,6 +230,8 @@ impl Daemon {
             ingress: attached.map(|one| one.name.clone()).collect(),
             egress: next_hops.values().flatten().map(|hop| hop.interface.clone()).collect(),
             settings: turn.seconds.is_multiple_of(SETTINGS_EVERY),
+            backends: self.controller.backend_ids(),
+            backend_stats: self.backend_stats.clone(),
         };
         turn.seconds += 1;
         let monitor = self.monitor.clone();

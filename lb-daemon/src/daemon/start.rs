@@ -27,7 +27,7 @@ use crate::{
     api::{InstanceLock, RuntimeDir, Server},
     config::{self, Config, Loaded},
     control::{Controller, Interfaces, Parts, targets},
-    dataplane::{Kernel, KernelSlots},
+    dataplane::{BackendStats, Kernel, KernelSlots},
     health::Prober,
     loader::{self, MapSizes, PinDir, object},
     netlink::Monitor,
@@ -64,6 +64,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         identity,
         config,
     };
+    let backend_stats = Arc::new(BackendStats::open(&pins)?);
     let monitor = Arc::new(Monitor::start()?);
     let mut controller = Controller::new(parts, !loaded.adopted)?;
     let (health_sender, health) = mpsc::unbounded_channel();
@@ -112,6 +113,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         interfaces,
         monitor,
         prober,
+        backend_stats,
         health_file,
         health_changed: true,
         inputs,
