@@ -46,6 +46,8 @@ pub fn conclude(ctx: &XdpContext, verdict: Verdict, totals: *mut Totals) -> u32 
 
 #[inline(always)]
 fn redirect(ctx: &XdpContext, interface: u32, totals: &mut Totals) -> u32 {
+    // Without flags the helper has nothing to refuse (Linux 6.18); a redirect that
+    // cannot be carried out fails after the verdict, where drivers count it.
     // SAFETY: plain values.
     let action = unsafe { bpf_redirect(interface, 0) } as u32;
     if action == xdp_action::XDP_REDIRECT {

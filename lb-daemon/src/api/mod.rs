@@ -19,4 +19,4 @@ mod documentation;
 pub use instance::Instance;
 pub use lock::{InstanceLock, LockError};
 pub use runtime_dir::RuntimeDir;
-pub use server::{Handler, Server};
+pub use server::{Handler, Server, SocketAccess};

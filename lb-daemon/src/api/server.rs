@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::{Gid, chown, geteuid};
+use nix::unistd::{Gid, chown, getegid, geteuid};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixSocket, UnixStream},
@@ -59,11 +59,7 @@ impl Server {
         let socket = UnixSocket::new_stream()?;
         socket.bind(&path)?;
         // Nobody can connect before `listen`, so nobody can before this.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        if let Some(group) = readers {
-            chown(&path, None, Some(group))?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
-        }
+        SocketAccess(path.clone()).grant(readers)?;
         let listener = socket.listen(128)?;
         let version = DaemonVersion {
             daemon: env!("CARGO_PKG_VERSION").to_owned(),
@@ -75,6 +71,11 @@ impl Server {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Decides who may connect, also while it serves.
+    pub fn access(&self) -> SocketAccess {
+        SocketAccess(self.path.clone())
     }
 
     /// Serves clients for ever.
@@ -99,6 +100,23 @@ impl Server {
                 }
             }
         }
+    }
+}
+
+/// Who may connect to the control socket: its mode and group.
+#[derive(Debug)]
+pub struct SocketAccess(PathBuf);
+
+impl SocketAccess {
+    /// Root, and the members of `readers`.
+    pub fn grant(&self, readers: Option<Gid>) -> io::Result<()> {
+        // Closed before it is opened to others.
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(0o600))?;
+        chown(&self.0, None, Some(readers.unwrap_or_else(getegid)))?;
+        if readers.is_some() {
+            fs::set_permissions(&self.0, fs::Permissions::from_mode(0o660))?;
+        }
+        Ok(())
     }
 }
 

@@ -27,11 +27,14 @@ pub fn between(before: &Config, after: &Config) -> Reloaded {
     if before.interfaces != after.interfaces {
         answer.changes.push("interfaces are attached and detached as listed".to_owned());
     }
-    if before.on_exit != after.on_exit || before.control != after.control {
-        answer.changes.push("on_exit and control are taken over".to_owned());
+    if before.on_exit != after.on_exit {
+        answer.changes.push("on_exit is taken over".to_owned());
     }
     if before.control != after.control {
-        answer.pending.push("control: the socket's group changes when the daemon restarts".into());
+        answer.changes.push(match &after.control.group {
+            Some(group) => format!("statistics may be read by root and group {group}"),
+            None => "statistics may be read by root alone".to_owned(),
+        });
     }
     if before.limits != after.limits {
         answer.changes.push("rates of the balancer's own answers are taken over".to_owned());

@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::Hash, time::Instant};
 
 use lb_common::abi::BackendCounters;
 
-use super::{ControlError, Controller};
+use super::Controller;
 use crate::{dataplane::DataPlane, slots::SlotMemory};
 
 /// Growth per second.
@@ -82,11 +82,10 @@ fn growth(before: &BackendCounters, now: &BackendCounters, seconds: f64) -> Opti
 }
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
-    /// The counters of all backends of services, by number.
-    pub fn backend_counters(&self) -> Result<HashMap<u16, BackendCounters>, ControlError> {
+    /// All backends of services.
+    pub fn backend_ids(&self) -> Vec<u16> {
         let services = self.identity.services.values();
-        let ids = services.flat_map(|service| service.backends.values());
-        ids.map(|id| Ok((*id, self.plane.backend_counters(*id)?))).collect()
+        services.flat_map(|service| service.backends.values().copied()).collect()
     }
 }
 

@@ -1,9 +1,12 @@
 //! What is not configured any more: it goes when nothing names it.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+};
 
-use super::{ControlError, Controller, counters::add};
-use crate::{dataplane::DataPlane, slots::SlotMemory};
+use super::{ControlError, Controller};
+use crate::{dataplane::DataPlane, slots::SlotMemory, state::FormerTraffic};
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Takes out services that are gone; packets cannot find them any more.
@@ -76,12 +79,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// A service's counters do not go back when a backend's do.
     fn keep_counts(&mut self, id: u16) -> Result<(), ControlError> {
-        let services = &self.identity.services;
-        let of = services.iter().find(|(_, known)| known.backends.values().any(|one| *one == id));
-        if let Some((name, _)) = of {
+        let mut services = self.identity.services.values_mut();
+        if let Some(of) = services.find(|known| known.backends.values().any(|one| *one == id)) {
             let counters = self.plane.backend_counters(id)?;
-            let live = self.services.entry(name.clone()).or_default();
-            live.former = add(live.former, counters);
+            let FormerTraffic { packets, bytes, new_connections } = &mut of.former;
+            *packets = packets.wrapping_add(counters.packets);
+            *bytes = bytes.wrapping_add(counters.bytes);
+            *new_connections = new_connections.wrapping_add(counters.new_connections);
         }
         Ok(())
     }
@@ -91,12 +95,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         if now < self.vip_removed + second {
             return Ok(());
         }
-        let config = self.config.clone();
         let vips = &self.vips;
+        let configured: HashSet<IpAddr> =
+            self.config.services.iter().flat_map(|one| one.vips.iter().copied()).collect();
         let before = self.identity.vips.len();
-        self.identity.vips.retain(|vip, _| {
-            vips.get(*vip).is_some() || config.services.iter().any(|one| one.vips.contains(vip))
-        });
+        self.identity.vips.retain(|vip, _| configured.contains(vip) || vips.get(*vip).is_some());
         if self.identity.vips.len() < before { Ok(self.save()?) } else { Ok(()) }
     }
 }

@@ -50,6 +50,7 @@ fn links(all: &[(u32, &str)]) -> Links {
             kind: String::new(),
             master: None,
             lower: None,
+            elsewhere: None,
             xdp: None,
         })
         .collect()

@@ -41,7 +41,7 @@ use std::{
     sync::Arc,
 };
 
-use lb_common::{abi::BackendCounters, maglev::Member, transition::Health};
+use lb_common::{maglev::Member, transition::Health};
 
 use crate::{
     config::Config,
@@ -54,7 +54,7 @@ pub use counters::{Rate, Rates};
 pub use flows::FlowScan;
 pub use interfaces::{InterfaceReport, Interfaces};
 pub use snapshot::Surroundings;
-pub use view::{View, targets};
+pub use view::{Status, View, targets};
 pub use ways::problems as way_problems;
 
 use selection::Selection;
@@ -109,8 +109,6 @@ struct Live {
     /// What its slots were last made of.
     members: Vec<Member>,
     selection: Option<Selection>,
-    /// Traffic to backends whose numbers have been given back.
-    former: BackendCounters,
     /// Slots by owner, as last counted.
     shares: BTreeMap<u16, u32>,
     /// No slot has changed since.

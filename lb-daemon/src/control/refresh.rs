@@ -12,13 +12,14 @@ use super::{
     ControlError, Controller,
     backend_entry::{Wanted, entry},
     selection::{Candidate, Selection, select},
-    view::target,
+    view::{Status, target},
 };
 use crate::{
     config::{Mode, Service},
     dataplane::DataPlane,
     health::{State, Target},
     slots::SlotMemory,
+    state::{HealthMemory, ServiceIdentity},
 };
 
 /// The health that an entry's flags tell.
@@ -57,18 +58,23 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     fn refresh_service(&mut self, service: &Service, now: u64) {
         let Some(known) = self.identity.services.get(&service.name) else { return };
         let (service_id, mut ids) = (known.id, known.backends.clone());
+        let mut changed = false;
         let selection = self.select(service);
         for (backend, health) in service.backends.iter().zip(&selection.health) {
             let Some(id) = ids.remove(&backend.address) else { continue };
             let (mode, address, health) = (&service.mode, backend.address, *health);
             let probed = self.view.status(service, backend).is_some();
-            self.put(&Subject { service_id, id, mode, address, health, probed }, now);
+            changed |= self.put(&Subject { service_id, id, mode, address, health, probed }, now);
         }
         // The rest have departed; flows may still go to them.
         for (address, id) in ids {
             let health = self.health_of_departed(id, address);
             let mode = &service.mode;
-            self.put(&Subject { service_id, id, mode, address, health, probed: false }, now);
+            changed |=
+                self.put(&Subject { service_id, id, mode, address, health, probed: false }, now);
+        }
+        if changed {
+            self.queue.insert(service.name.clone());
         }
         let live = self.services.entry(service.name.clone()).or_default();
         if live.selection.as_ref() != Some(&selection) {
@@ -95,9 +101,12 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
     }
 
-    /// Writes the entry and tells the slots. Packets must not see a backend up
-    /// that slots still name as dead, nor the other way round.
-    fn put(&mut self, subject: &Subject<'_>, now: u64) {
+    /// Writes the entry; returns whether the slots have to follow. They do that
+    /// in their turn ([`Self::tell_slots`]), since to look through the slots of
+    /// all services takes longer than to mark a backend in all of them. Only one
+    /// that returns has to wait for its slots: packets must not see it up while
+    /// one still names it as dead.
+    fn put(&mut self, subject: &Subject<'_>, now: u64) -> bool {
         let Subject { service_id, id, mode, address, health, probed } = *subject;
         let next_hop = self.view.next_hops.get(&address);
         let present = self.plane.backend(id);
@@ -110,14 +119,22 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         if entry != present {
             self.plane.set_backend(id, &entry);
         }
-        if was != health && !returns {
-            self.engine.backend_changed(service_id, id, health, now);
+        was != health && !returns
+    }
+
+    /// Tells the slots what the entries say by now.
+    pub(super) fn tell_slots(&mut self, known: &ServiceIdentity) -> Result<(), ControlError> {
+        let now = self.plane.now()?;
+        for id in known.backends.values() {
+            let health = self.health.get(id).copied().unwrap_or_default();
+            self.engine.backend_changed(known.id, *id, health, now);
         }
+        Ok(())
     }
 
     /// What the entries that an earlier daemon left say of backends that are
-    /// probed now.
-    pub fn remembered(&self) -> Vec<(Target, State)> {
+    /// probed now; since when and why, where `memory` agrees.
+    pub fn remembered(&self, memory: &HealthMemory) -> Vec<(Target, Status)> {
         let mut found = Vec::new();
         for service in &self.config.services {
             let Some(known) = self.identity.services.get(&service.name) else { continue };
@@ -132,10 +149,28 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                     Health::Failing => State::Failing,
                     Health::Dead => State::Dead,
                 };
-                found.extend(target(service, backend).map(|target| (target, state)));
+                let status = match memory.get(id) {
+                    Some(remembered) if remembered.state == state => remembered.into(),
+                    _ => Status::found_at_start(state),
+                };
+                found.extend(target(service, backend).map(|target| (target, status)));
             }
         }
         found
+    }
+
+    /// For [`Self::remembered`] of a later daemon.
+    pub fn to_remember(&self) -> HealthMemory {
+        let mut memory = HealthMemory::new();
+        for service in &self.config.services {
+            let Some(known) = self.identity.services.get(&service.name) else { continue };
+            for backend in &service.backends {
+                let id = known.backends.get(&backend.address);
+                let status = self.view.status(service, backend);
+                memory.extend(id.zip(status).map(|(id, status)| (*id, status.into())));
+            }
+        }
+        memory
     }
 
     /// The backends that a target is the probe of, in words.

@@ -64,6 +64,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             self.trouble(&service.name, Some(what));
             return Ok(());
         }
+        self.tell_slots(&known)?;
         let Some(stored) = known.table else {
             let what = "the slot space has no room for its table yet; raise limits.slot_space, or \
                         wait until tables of removed services are free";

@@ -18,7 +18,7 @@ use crate::{
     health::State,
     netlink::NextHop,
     slots::SlotMemory,
-    state::ServiceIdentity,
+    state::{FormerTraffic, ServiceIdentity},
 };
 
 /// What the controller does not know itself.
@@ -101,7 +101,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         for id in known.iter().flat_map(|known| known.backends.values()) {
             by_id.insert(*id, self.plane.backend_counters(*id)?);
         }
-        let former = live.map(|live| live.former).unwrap_or_default();
+        let former = known.map(|known| former(known.former)).unwrap_or_default();
         let counters = by_id.values().copied().fold(former, add);
         let rate = by_id.keys().fold(Rate::default(), |sum, id| sum + rates.get(*id));
         let size = known.and_then(|known| known.table).map_or(1, |table| table.count);
@@ -206,6 +206,11 @@ fn ports(service: &Service) -> Vec<Port> {
         Ports::Any => vec![Port::ANY],
         Ports::List(ports) => ports.iter().copied().map(Port::Number).collect(),
     }
+}
+
+fn former(known: FormerTraffic) -> BackendCounters {
+    let FormerTraffic { packets, bytes, new_connections } = known;
+    BackendCounters { packets, bytes, new_connections, ..BackendCounters::default() }
 }
 
 fn traffic(counters: &BackendCounters, rate: Rate) -> Traffic {

@@ -3,13 +3,14 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
     config::{Backend, Config, Service},
     health::{HealthEvent, State, Target},
     netlink::{LocalAddresses, NextHops},
+    state::Remembered,
 };
 
 #[derive(Debug, Default)]
@@ -25,6 +26,34 @@ pub struct Status {
     pub state: State,
     pub reason: String,
     pub since: SystemTime,
+}
+
+impl Status {
+    /// Nobody remembers since when, or why.
+    pub fn found_at_start(state: State) -> Self {
+        Self { state, reason: "found so at start".to_owned(), since: SystemTime::now() }
+    }
+}
+
+impl From<&Remembered> for Status {
+    fn from(remembered: &Remembered) -> Self {
+        Self {
+            state: remembered.state,
+            reason: remembered.reason.clone(),
+            since: UNIX_EPOCH + Duration::from_secs(remembered.since),
+        }
+    }
+}
+
+impl From<&Status> for Remembered {
+    fn from(status: &Status) -> Self {
+        let since = status.since.duration_since(UNIX_EPOCH);
+        Self {
+            state: status.state,
+            reason: status.reason.clone(),
+            since: since.map_or(0, |since| since.as_secs()),
+        }
+    }
 }
 
 /// What is probed for a backend, if anything.
@@ -49,12 +78,8 @@ impl View {
     }
 
     /// An earlier daemon knew this; probes that have said something since stand.
-    pub fn restore(&mut self, target: Target, state: State) {
-        self.statuses.entry(target).or_insert_with(|| Status {
-            state,
-            reason: "found so at start".to_owned(),
-            since: SystemTime::now(),
-        });
+    pub fn restore(&mut self, target: Target, status: Status) {
+        self.statuses.entry(target).or_insert(status);
     }
 
     /// Forgets what is not probed any more.

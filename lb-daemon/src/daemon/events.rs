@@ -1,7 +1,8 @@
 //! The loop that hands news to the controller.
 //!
 //! A backend's change of state is acted on before anything else; slot tables
-//! are made one at a time, with a look at what is new between two of them.
+//! are made one at a time, and chores done one at a time, with a look at what is
+//! new between two of them.
 
 use std::{
     collections::BTreeSet,
@@ -19,23 +20,24 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    inspection::{Inspected, Wanted, inspect},
+    inspection::{Wanted, inspect},
     notify::{Notice, notify},
-    requests::{Request, Requests},
-    turn::{SCAN_PAUSE, Turn},
+    requests::{Accepted, Request, Requests},
+    turn::{Chore, SCAN_PAUSE, Turn},
 };
 use crate::{
     api::{
-        Handler, InstanceLock,
+        Handler, InstanceLock, SocketAccess,
         protocol::{Error, ErrorCode, Reloaded},
         types::{ConfigStats, InterfaceMode, Stats},
     },
-    config::{Loaded, OnExit},
+    config::OnExit,
     control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
-    dataplane::{Kernel, KernelSlots},
+    dataplane::{BackendStats, Kernel, KernelSlots},
     health::{HealthEvent, Prober},
     loader::{Attacher, PinDir, unload},
     netlink::{Links, LocalAddresses, Monitor, NextHops},
+    state::{HealthFile, HealthMemory},
 };
 
 /// Where news come from.
@@ -53,6 +55,7 @@ pub struct Inputs {
 pub struct Daemon {
     /// Held until the end.
     pub lock: InstanceLock,
+    pub socket: SocketAccess,
     pub pins: PinDir,
     /// Holds the program's ring buffer open.
     pub ebpf: aya::Ebpf,
@@ -60,6 +63,10 @@ pub struct Daemon {
     pub interfaces: Interfaces<Attacher>,
     pub monitor: Arc<Monitor>,
     pub prober: Prober,
+    pub backend_stats: Arc<BackendStats>,
+    pub health_file: HealthFile,
+    /// Since it was last written.
+    pub health_changed: bool,
     pub inputs: Inputs,
     pub handler: Requests,
     pub config_path: PathBuf,
@@ -78,14 +85,15 @@ const SETTINGS_EVERY: u64 = 10;
 
 impl Daemon {
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut turn = Turn::new();
+        let (inspected_sender, mut inspected) = mpsc::channel(1);
+        let mut turn = Turn::new(inspected_sender);
         let mut every_second = interval(SECOND);
         every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (inspected_sender, mut inspected) = mpsc::channel(1);
         loop {
             let slots_due = self.slots_due();
             let scanning = turn.scan.is_some();
             let has_work = self.controller.has_work();
+            let chore = turn.chores.front().copied();
             tokio::select! {
                 biased;
                 _ = self.inputs.terminate.recv() => break,
@@ -98,9 +106,10 @@ impl Daemon {
                 Some(request) = self.inputs.requests.recv() => self.answer(request, &turn),
                 Some(()) = self.inputs.hang_up.recv() => self.reload_in_background(),
                 Some(found) = inspected.recv() => turn.note(found),
-                _ = every_second.tick() => {
-                    self.every_second(&mut turn);
-                    self.inspect(&mut turn, &inspected_sender);
+                _ = every_second.tick() => turn.chores = Chore::ALL.into(),
+                Some(chore) = std::future::ready(chore) => {
+                    turn.chores.pop_front();
+                    self.do_chore(chore, &mut turn);
                 }
                 () = std::future::ready(()), if has_work => self.controller.work(),
                 () = sleep_until(turn.next_scan), if !scanning => self.begin_scan(&mut turn),
@@ -138,6 +147,7 @@ impl Daemon {
         let of = self.controller.whose(&event.target);
         info!("{of} is {state}: {} ({})", event.reason, event.target);
         self.controller.view_mut().note(event);
+        self.health_changed = true;
     }
 
     fn refresh(&mut self) {
@@ -177,27 +187,37 @@ impl Daemon {
         self.interfaces.follow(&links, &self.controller.config().interfaces);
     }
 
-    fn every_second(&mut self, turn: &mut Turn) {
-        let done = self.controller.housekeep();
-        let counted = self.controller.backend_counters();
-        match counted {
-            Ok(counters) => turn.rates.sample(Instant::now(), counters),
-            Err(error) => warn!("{error}"),
+    fn do_chore(&mut self, chore: Chore, turn: &mut Turn) {
+        match chore {
+            Chore::Housekeep => {
+                if let Err(error) = self.controller.housekeep() {
+                    error!("{error}; trying again");
+                }
+            }
+            Chore::Refresh => self.refresh(),
+            Chore::NextHops => {
+                self.monitor.watch(self.controller.next_hop_targets());
+                for address in self.controller.unresolved() {
+                    self.monitor.hurry(address);
+                }
+            }
+            Chore::Interfaces => self.follow_interfaces(),
+            Chore::Remember => self.remember_health(),
+            Chore::Inspect => self.inspect(turn),
         }
-        if let Err(error) = done {
-            error!("{error}; trying again");
+    }
+
+    /// In the background.
+    fn remember_health(&mut self) {
+        if std::mem::take(&mut self.health_changed) {
+            let (file, memory) = (self.health_file.clone(), self.controller.to_remember());
+            tokio::task::spawn_blocking(move || write_health(&file, &memory));
         }
-        self.refresh();
-        self.monitor.watch(self.controller.next_hop_targets());
-        for address in self.controller.unresolved() {
-            self.monitor.hurry(address);
-        }
-        self.follow_interfaces();
     }
 
     /// In the background; the loop gets what was found.
-    fn inspect(&self, turn: &mut Turn, to: &mpsc::Sender<Inspected>) {
-        let Ok(place) = to.clone().try_reserve_owned() else { return };
+    fn inspect(&self, turn: &mut Turn) {
+        let Ok(place) = turn.inspected.clone().try_reserve_owned() else { return };
         let reports = self
             .interfaces
             .report(&self.inputs.links.borrow(), &self.controller.config().interfaces);
@@ -210,6 +230,8 @@ impl Daemon {
             ingress: attached.map(|one| one.name.clone()).collect(),
             egress: next_hops.values().flatten().map(|hop| hop.interface.clone()).collect(),
             settings: turn.seconds.is_multiple_of(SETTINGS_EVERY),
+            backends: self.controller.backend_ids(),
+            backend_stats: self.backend_stats.clone(),
         };
         turn.seconds += 1;
         let monitor = self.monitor.clone();
@@ -244,17 +266,24 @@ impl Daemon {
         // Whoever asked may be gone.
         match request {
             Request::Stats(reply) => drop(reply.send(self.stats(turn).map_err(failed))),
-            Request::Apply(loaded, reply) => drop(reply.send(self.apply(*loaded).map_err(failed))),
+            Request::Apply(accepted, reply) => {
+                drop(reply.send(self.apply(*accepted).map_err(failed)));
+            }
             Request::Refused(why) => self.last_error = Some(why),
         }
     }
 
-    fn apply(&mut self, loaded: Loaded) -> Result<Reloaded, ControlError> {
+    fn apply(&mut self, accepted: Accepted) -> Result<Reloaded, ControlError> {
+        let Accepted { loaded, readers } = accepted;
         let mut answer = self.controller.reload(loaded.config)?;
         self.config_warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         answer.warnings.extend(self.config_warnings.iter().cloned());
+        if let Err(error) = self.socket.grant(readers) {
+            answer.warnings.push(format!("control: the socket's group cannot be set: {error}"));
+        }
         self.loaded_at = SystemTime::now();
         self.last_error = None;
+        self.health_changed = true;
         self.prober.set_targets(targets(self.controller.config()));
         self.monitor.watch(self.controller.next_hop_targets());
         self.follow_interfaces();
@@ -289,6 +318,7 @@ impl Daemon {
 
     fn stop(self) -> anyhow::Result<()> {
         notify(Notice::Stopping);
+        write_health(&self.health_file, &self.controller.to_remember());
         match self.controller.config().on_exit {
             OnExit::Keep => info!(
                 "stopped; the XDP program forwards on. `lb-daemon unload --instance {}` ends that",
@@ -302,6 +332,12 @@ impl Daemon {
         }
         drop(self.ebpf);
         Ok(())
+    }
+}
+
+fn write_health(file: &HealthFile, memory: &HealthMemory) {
+    if let Err(error) = file.write(memory) {
+        warn!("since when backends are up or not will not be known after a restart: {error}");
     }
 }
 

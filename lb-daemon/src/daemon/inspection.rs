@@ -1,15 +1,17 @@
-//! What the interfaces' drivers say: packets lost after the verdict, and
-//! settings that stand in the way. Drivers may take their time, so this runs
-//! beside the control loop.
+//! What the interfaces' drivers say (packets lost after the verdict, and
+//! settings that stand in the way), and what is counted for backends. It may
+//! take its time, so this runs beside the control loop.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Instant,
 };
 
+use lb_common::abi::BackendCounters;
 use tracing::{debug, warn};
 
+use crate::dataplane::BackendStats;
 use crate::netlink::{
     LinkStatistics, Links, Monitor,
     ethtool::Ethtool,
@@ -18,7 +20,6 @@ use crate::netlink::{
 };
 
 /// What to look at.
-#[derive(Clone, Debug)]
 pub struct Wanted {
     pub links: Arc<Links>,
     /// Interfaces with the program in their driver.
@@ -29,6 +30,9 @@ pub struct Wanted {
     pub egress: BTreeSet<String>,
     /// Whether to look at their settings, too.
     pub settings: bool,
+    /// Whose counters to read.
+    pub backends: Vec<u16>,
+    pub backend_stats: Arc<BackendStats>,
 }
 
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub struct Inspected {
     pub losses: BTreeMap<String, u64>,
     /// `None`: the settings were not looked at.
     pub findings: Option<Vec<String>>,
+    pub counted_at: Instant,
+    pub counters: HashMap<u16, BackendCounters>,
 }
 
 /// Asks the kernel and the drivers.
@@ -52,11 +58,23 @@ pub async fn inspect(monitor: &Monitor, wanted: Wanted) -> Option<Inspected> {
         }
     };
     let asked = tokio::task::spawn_blocking(move || {
-        let findings = wanted.settings.then(|| findings(&wanted));
-        (losses(&wanted), findings)
+        let counted_at = Instant::now();
+        Inspected {
+            at,
+            statistics,
+            counters: counters(&wanted),
+            counted_at,
+            losses: losses(&wanted),
+            findings: wanted.settings.then(|| findings(&wanted)),
+        }
     });
-    let (losses, findings) = asked.await.ok()?;
-    Some(Inspected { at, statistics, losses, findings })
+    asked.await.ok()
+}
+
+/// A backend whose counters cannot be read has no rates.
+fn counters(wanted: &Wanted) -> HashMap<u16, BackendCounters> {
+    let read = |id: &u16| Some((*id, wanted.backend_stats.read(*id).ok()?));
+    wanted.backends.iter().filter_map(read).collect()
 }
 
 fn losses(wanted: &Wanted) -> BTreeMap<String, u64> {

@@ -6,11 +6,17 @@ use std::{
     os::unix::net::{SocketAddr, UnixDatagram},
 };
 
+use nix::{
+    sys::time::TimeValLike,
+    time::{ClockId, clock_gettime},
+};
 use tracing::debug;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Notice {
+    /// Started, or done with a reload, whatever came of it.
     Ready,
+    Reloading,
     Stopping,
 }
 
@@ -18,8 +24,9 @@ pub enum Notice {
 pub fn notify(notice: Notice) {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else { return };
     let text = match notice {
-        Notice::Ready => "READY=1",
-        Notice::Stopping => "STOPPING=1",
+        Notice::Ready => "READY=1".to_owned(),
+        Notice::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}", microseconds()),
+        Notice::Stopping => "STOPPING=1".to_owned(),
     };
     let path = path.to_string_lossy();
     let address = match path.strip_prefix('@') {
@@ -31,4 +38,10 @@ pub fn notify(notice: Notice) {
     if let Err(error) = sent {
         debug!("the service manager at {path} cannot be told {text}: {error}");
     }
+}
+
+/// By the clock that the service manager dates reloads with.
+fn microseconds() -> i64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every kernel has this clock");
+    now.num_microseconds()
 }

@@ -1,17 +1,20 @@
 //! What the control socket and SIGHUP ask of the control loop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context, bail};
+use nix::unistd::{Gid, Group};
 use tokio::sync::{mpsc::Sender, oneshot};
 use tracing::{info, warn};
 
+use super::notify::{Notice, notify};
 use crate::{
     api::{
         Handler,
         protocol::{Error, ErrorCode, Reloaded},
         types::Stats,
     },
-    config::{self, Comparison, Loaded, Severity},
+    config::{self, Comparison, Config, Loaded, Severity},
 };
 
 /// The outcome of a request.
@@ -21,9 +24,17 @@ type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub enum Request {
     Stats(Reply<Stats>),
     /// A file that was read and found good.
-    Apply(Box<Loaded>, Reply<Reloaded>),
+    Apply(Box<Accepted>, Reply<Reloaded>),
     /// A reload changed nothing, and why.
     Refused(String),
+}
+
+/// A configuration, and what the host knows of the names in it.
+#[derive(Debug)]
+pub struct Accepted {
+    pub loaded: Loaded,
+    /// The group that `control.group` names.
+    pub readers: Option<Gid>,
 }
 
 /// Hands requests to the control loop.
@@ -44,18 +55,31 @@ impl Requests {
     /// Reads the file and has it applied.
     async fn read_and_apply(&self) -> Result<Reloaded, Error> {
         let path = self.config_path.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            config::load(&path, Some(&Comparison::with_this_host(Severity::Refuse)))
-        });
-        let loaded =
-            read.await.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))?;
-        match loaded {
-            Ok(loaded) => self.ask(|reply| Request::Apply(Box::new(loaded), reply)).await,
-            Err(problems) => {
-                let problems: Vec<_> = problems.problems.iter().map(ToString::to_string).collect();
-                Err(Error::bad_configuration(self.config_path.display(), problems))
-            }
+        let read = tokio::task::spawn_blocking(move || read(&path)).await;
+        match read.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))? {
+            Ok(accepted) => self.ask(|reply| Request::Apply(Box::new(accepted), reply)).await,
+            Err(problems) => Err(Error::bad_configuration(self.config_path.display(), problems)),
         }
+    }
+}
+
+/// Or all that is wrong.
+fn read(path: &Path) -> Result<Accepted, Vec<String>> {
+    let host = Comparison::with_this_host(Severity::Refuse);
+    let loaded = config::load(path, Some(&host)).map_err(|problems| {
+        problems.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    })?;
+    let readers = readers(&loaded.config).map_err(|error| vec![format!("{error:#}")])?;
+    Ok(Accepted { loaded, readers })
+}
+
+/// The group that may read over the control socket. It may be looked up in a
+/// directory far away.
+pub fn readers(config: &Config) -> anyhow::Result<Option<Gid>> {
+    let Some(name) = &config.control.group else { return Ok(None) };
+    match Group::from_name(name).with_context(|| format!("control.group: {name}"))? {
+        Some(group) => Ok(Some(group.gid)),
+        None => bail!("control.group: there is no group {name}; make it with `groupadd {name}`"),
     }
 }
 
@@ -65,7 +89,9 @@ impl Handler for Requests {
     }
 
     async fn reload(&self) -> Result<Reloaded, Error> {
+        notify(Notice::Reloading);
         let outcome = self.read_and_apply().await;
+        notify(Notice::Ready);
         match &outcome {
             Ok(answer) => log_answer(answer),
             Err(error) => {

@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use nix::unistd::{Gid, Group};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -22,17 +21,17 @@ use super::{
     events::{Daemon, Inputs},
     notify::{Notice, notify},
     program_log,
-    requests::Requests,
+    requests::{Requests, readers},
 };
 use crate::{
     api::{InstanceLock, RuntimeDir, Server},
     config::{self, Comparison, Config, Loaded, Severity},
     control::{Controller, Interfaces, Parts, targets},
-    dataplane::{Kernel, KernelSlots},
+    dataplane::{BackendStats, Kernel, KernelSlots},
     health::Prober,
     loader::{self, MapSizes, PinDir, object},
     netlink::Monitor,
-    state::{Identity, StateFile},
+    state::{HealthFile, Identity, StateFile},
 };
 
 /// How long the first look at next hops may take before packets are let in
@@ -50,13 +49,14 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     for warning in &warnings {
         warn!("{warning}");
     }
-    let readers = group(&config)?;
+    let readers = readers(&config)?;
     let pins = PinDir::of_instance(instance.as_str());
     let sizes = MapSizes { slots: config.limits.slot_space, flows: config.limits.flow_entries };
     let loaded = loader::load(object::embedded()?, &pins, sizes)?;
     let mut ebpf = loaded.ebpf;
     program_log::forward(&mut ebpf);
     let state_file = StateFile::of_instance(instance.as_str());
+    let health_file = HealthFile::beside(state_file.path());
     let identity = identity(&state_file, loaded.adopted, &pins)?;
     let parts = Parts {
         plane: Kernel::open(&pins, loaded.clock)?,
@@ -66,14 +66,15 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         identity,
         config,
     };
+    let backend_stats = Arc::new(BackendStats::open(&pins)?);
     let monitor = Arc::new(Monitor::start()?);
     let mut controller = Controller::new(parts, !loaded.adopted)?;
     let (health_sender, health) = mpsc::unbounded_channel();
     let prober = Prober::new(health_sender);
     prober.set_targets(targets(controller.config()));
-    for (target, state) in controller.remembered() {
-        prober.restore(&target, state);
-        controller.view_mut().restore(target, state);
+    for (target, status) in controller.remembered(&health_file.read()) {
+        prober.restore(&target, status.state);
+        controller.view_mut().restore(target, status);
     }
     look_around(&monitor, &mut controller).await;
     controller.start()?;
@@ -87,6 +88,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let handler = Requests { sender, config_path: config_path.clone() };
     let server = Server::bind(&lock, readers)
         .with_context(|| format!("cannot make the control socket {}", lock.socket().display()))?;
+    let socket = server.access();
     tokio::spawn(server.serve(handler.clone()));
     let inputs = Inputs {
         health,
@@ -106,12 +108,16 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     notify(Notice::Ready);
     Ok(Daemon {
         lock,
+        socket,
         pins,
         ebpf,
         controller,
         interfaces,
         monitor,
         prober,
+        backend_stats,
+        health_file,
+        health_changed: true,
         inputs,
         handler,
         config_path,
@@ -122,14 +128,6 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         dead_neighbours: BTreeSet::new(),
         way_problems: Vec::new(),
     })
-}
-
-fn group(config: &Config) -> anyhow::Result<Option<Gid>> {
-    let Some(name) = &config.control.group else { return Ok(None) };
-    match Group::from_name(name)? {
-        Some(group) => Ok(Some(group.gid)),
-        None => bail!("control.group: there is no group {name}; make it with `groupadd {name}`"),
-    }
 }
 
 fn identity(file: &StateFile, adopted: bool, pins: &PinDir) -> anyhow::Result<Identity> {

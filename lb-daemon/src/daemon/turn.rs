@@ -1,8 +1,8 @@
 //! What the loop keeps between two turns.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 use tracing::warn;
 
 use super::{inspection::Inspected, traffic::InterfaceTraffic};
@@ -11,7 +11,33 @@ use crate::control::{FlowScan, Rates};
 /// Between two scans of the flow table.
 pub const SCAN_PAUSE: Duration = Duration::from_secs(2);
 
+/// What is done once a second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chore {
+    Housekeep,
+    Refresh,
+    NextHops,
+    Interfaces,
+    Remember,
+    Inspect,
+}
+
+impl Chore {
+    pub const ALL: [Self; 6] = [
+        Self::Housekeep,
+        Self::Refresh,
+        Self::NextHops,
+        Self::Interfaces,
+        Self::Remember,
+        Self::Inspect,
+    ];
+}
+
 pub struct Turn {
+    /// Of this second, not done yet.
+    pub chores: VecDeque<Chore>,
+    /// Where inspections go.
+    pub inspected: mpsc::Sender<Inspected>,
     pub scan: Option<FlowScan>,
     pub next_scan: Instant,
     pub rates: Rates<u16>,
@@ -23,8 +49,10 @@ pub struct Turn {
 }
 
 impl Turn {
-    pub fn new() -> Self {
+    pub fn new(inspected: mpsc::Sender<Inspected>) -> Self {
         Self {
+            chores: VecDeque::new(),
+            inspected,
             scan: None,
             next_scan: Instant::now() + SCAN_PAUSE,
             rates: Rates::default(),
@@ -41,6 +69,7 @@ impl Turn {
             }
             self.findings = findings;
         }
+        self.rates.sample(inspected.counted_at, std::mem::take(&mut inspected.counters));
         self.traffic.note(inspected);
     }
 }

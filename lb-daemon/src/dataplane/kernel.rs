@@ -9,8 +9,7 @@ use std::{
 
 use aya::{
     Pod,
-    maps::{Map, MapData, MapError, MapInfo, PerCpuArray, PerCpuValues},
-    util::nr_cpus,
+    maps::{Map, MapData, MapError, MapInfo, PerCpuArray},
 };
 use lb_common::abi::{
     Backend, BackendCounters, FlowEntry, FlowKey, FlowOwner, FlowSeen, PortBucket, PortEntry,
@@ -18,7 +17,7 @@ use lb_common::abi::{
 };
 
 use super::{
-    BatchCursor, Clock, ClockError, DataPlane, Place, Ticks,
+    BackendStats, BatchCursor, Clock, ClockError, DataPlane, Place, Ticks,
     mmap::{Mapped, Words, to_words},
 };
 use crate::{
@@ -46,7 +45,7 @@ pub struct Kernel {
     flows: MapData,
     flow_capacity: u32,
     totals: PerCpuArray<MapData, [u64; TOTALS_LEN]>,
-    backend_stats: PerCpuArray<MapData, [u64; 4]>,
+    backend_stats: BackendStats,
 }
 
 /// Entries asked for at once; a bucket of the hash must fit.
@@ -69,7 +68,7 @@ impl Kernel {
             flows,
             flow_capacity: info.max_entries(),
             totals: open_per_cpu(pins, map_names::TOTALS)?,
-            backend_stats: open_per_cpu(pins, map_names::BACKEND_STATS)?,
+            backend_stats: BackendStats::open(pins)?,
         })
     }
 
@@ -92,14 +91,20 @@ pub(super) fn open_mapped<T: Words>(pins: &PinDir, name: &str) -> Result<Mapped<
         .map_err(|source| OpenError::Mmap { path: pins.map(name), source })
 }
 
-fn open_per_cpu<V: Pod>(pins: &PinDir, name: &str) -> Result<PerCpuArray<MapData, V>, OpenError> {
+pub(super) fn open_per_cpu<V: Pod>(
+    pins: &PinDir,
+    name: &str,
+) -> Result<PerCpuArray<MapData, V>, OpenError> {
     let (data, _) = open(pins, name)?;
     Map::PerCpuArray(data)
         .try_into()
         .map_err(|source| OpenError::Map { path: pins.map(name), source })
 }
 
-fn sum<const N: usize>(array: &PerCpuArray<MapData, [u64; N]>, index: u32) -> io::Result<[u64; N]>
+pub(super) fn sum<const N: usize>(
+    array: &PerCpuArray<MapData, [u64; N]>,
+    index: u32,
+) -> io::Result<[u64; N]>
 where
     [u64; N]: Pod,
 {
@@ -199,14 +204,11 @@ impl DataPlane for Kernel {
     }
 
     fn backend_counters(&self, id: u16) -> io::Result<BackendCounters> {
-        let [packets, bytes, new_connections, unresolved] = sum(&self.backend_stats, id.into())?;
-        Ok(BackendCounters { packets, bytes, new_connections, unresolved })
+        self.backend_stats.read(id)
     }
 
     fn clear_backend_counters(&mut self, id: u16) -> io::Result<()> {
-        let cpus = nr_cpus().map_err(|(_, error)| error)?;
-        let zeros = PerCpuValues::try_from(vec![[0; 4]; cpus])?;
-        self.backend_stats.set(id.into(), zeros, 0).map_err(io::Error::other)
+        self.backend_stats.clear(id)
     }
 
     fn flow_capacity(&self) -> u32 {

@@ -4,6 +4,7 @@
 //! real one, [`Fake`] one in memory for tests. [`VipTable`] and [`PortTable`]
 //! place entries where the data path looks for them.
 
+mod backend_stats;
 mod clock;
 mod fake;
 mod kernel;
@@ -25,6 +26,7 @@ use lb_common::abi::{
 };
 
 pub use crate::sys::BatchCursor;
+pub use backend_stats::BackendStats;
 pub use clock::{Clock, ClockError};
 pub use fake::{Fake, Write};
 pub use kernel::{Kernel, OpenError};

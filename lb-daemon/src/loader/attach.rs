@@ -13,7 +13,7 @@ use std::{
 
 use aya::programs::loaded_programs;
 
-use super::{Attached, PinDir, attached};
+use super::{Attached, PinDir, attached, refusal};
 use crate::sys;
 
 /// How the program is really attached.
@@ -76,10 +76,26 @@ pub enum AttachError {
          {interface} xdp off` if it is no longer wanted"
     )]
     Occupied { interface: String, program: String, id: u32 },
-    #[error("{interface}: cannot attach in {mode} mode: {source}{}", hint(source, *mode))]
-    Refused { interface: String, mode: Mode, source: io::Error },
+    #[error(
+        "{interface}: cannot attach in {mode} mode: {source}{}",
+        explanation(source, *mode, words.as_deref())
+    )]
+    Refused { interface: String, mode: Mode, source: io::Error, words: Option<String> },
     #[error("{interface}: {what}: {source}")]
     Io { interface: String, what: &'static str, source: io::Error },
+}
+
+/// The kernel's own words, where it has some, and what helps.
+fn explanation(error: &io::Error, mode: Mode, words: Option<&str>) -> String {
+    let hint = hint(error, mode);
+    match (words, error.raw_os_error()) {
+        (None, _) => hint.to_owned(),
+        // The hint would only guess.
+        (Some(words), Some(libc::EINVAL | libc::ERANGE | libc::EMSGSIZE)) => {
+            format!(" (the kernel says: {words})")
+        }
+        (Some(words), _) => format!(" (the kernel says: {words}){hint}"),
+    }
 }
 
 /// What the errno of a refused attachment usually means.
@@ -182,7 +198,15 @@ impl Attacher {
                     Some(libc::ENODEV) => {
                         AttachError::NoInterface { interface: interface.to_owned() }
                     }
-                    _ => AttachError::Refused { interface: interface.to_owned(), mode, source },
+                    _ => {
+                        let words = refusal::words(self.program.as_fd(), ifindex, mode.flags());
+                        AttachError::Refused {
+                            interface: interface.to_owned(),
+                            mode,
+                            source,
+                            words,
+                        }
+                    }
                 }
             })?;
         sys::pin(link.as_fd(), &self.pins.link(ifindex))
@@ -230,11 +254,18 @@ fn io_error(interface: &str, what: &'static str) -> impl Fn(io::Error) -> Attach
     move |source| AttachError::Io { interface: interface.to_owned(), what, source }
 }
 
+/// In words. Only with CAP_SYS_ADMIN does the kernel tell of others' programs.
 fn program_name(id: u32) -> String {
-    loaded_programs()
-        .flatten()
-        .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(str::to_owned))
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "without a name".to_owned())
+    let found = loaded_programs().find(|program| match program {
+        Ok(program) => program.id() == id,
+        Err(_) => true,
+    });
+    match found {
+        Some(Ok(program)) => match program.name_as_str() {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            _ => "without a name".to_owned(),
+        },
+        Some(Err(_)) => "whose name the kernel tells only with CAP_SYS_ADMIN".to_owned(),
+        None => "gone meanwhile".to_owned(),
+    }
 }

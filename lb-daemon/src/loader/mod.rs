@@ -10,7 +10,7 @@
 //! - [`preflight`]: what the host must offer.
 //! - [`layout`]: what the maps must look like.
 //! - [`load`]: maps and program into the kernel, new or adopted.
-//! - [`attach`]: the program onto interfaces.
+//! - [`attach`]: the program onto interfaces; [`refusal`] says why one would not have it.
 //! - [`unload`]: everything out again.
 
 mod attach;
@@ -20,6 +20,7 @@ mod load;
 pub mod object;
 mod pins;
 mod preflight;
+mod refusal;
 mod unload;
 
 pub use attach::{AttachError, Attacher, Attachment, Mode, Request};

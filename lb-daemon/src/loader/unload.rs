@@ -32,6 +32,8 @@ pub fn unload(pins: &PinDir) -> Result<Unloaded, UnloadError> {
     remove_pins(pins)?;
     if pins.exists() {
         fs::remove_dir(pins.path()).map_err(failed("cannot be removed"))?;
+        // Other instances' pins may be there.
+        let _ = pins.path().parent().map(fs::remove_dir);
     }
     Ok(Unloaded { interfaces, pins: entries.len() })
 }

@@ -13,6 +13,7 @@ use super::{
     LinkStatistics,
     event::{self, Event},
     neighbour::{self, NeighbourKey, Sighting},
+    request_error::RequestError,
     route::{self, Lookup, RouteError},
     socket::RequestSocket,
 };
@@ -57,9 +58,10 @@ impl Kernel {
         match self.0.get(route::query(target)) {
             Ok(RouteNetlinkMessage::NewRoute(message)) => route::decode(&message),
             Ok(_) => Err(RouteError::Other("the kernel's answer is no route".into())),
-            Err(error) => Err(match error.raw_os_error() {
-                Some(errno) => RouteError::from_errno(errno),
-                None => RouteError::Other(error.to_string()),
+            // Routes answer with an errno alone; words are about the question.
+            Err(error) => Err(match (error.raw_os_error(), error.words()) {
+                (Some(errno), None) => RouteError::from_errno(errno),
+                _ => RouteError::Other(error.to_string()),
             }),
         }
     }
@@ -74,12 +76,12 @@ impl Kernel {
     }
 
     /// Has a neighbour resolved and kept fresh.
-    pub fn manage(&mut self, key: NeighbourKey) -> io::Result<()> {
+    pub fn manage(&mut self, key: NeighbourKey) -> Result<(), RequestError> {
         self.0.set(neighbour::manage(key), NLM_F_CREATE | NLM_F_REPLACE)
     }
 
     /// Has a neighbour resolved, or confirmed.
-    pub fn resolve(&mut self, key: NeighbourKey) -> io::Result<()> {
+    pub fn resolve(&mut self, key: NeighbourKey) -> Result<(), RequestError> {
         self.0.set(neighbour::resolve(key), NLM_F_CREATE | NLM_F_REPLACE)
     }
 

@@ -52,6 +52,14 @@ pub struct XdpAttachment {
     pub program: u32,
 }
 
+/// An interface of another network namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Elsewhere {
+    pub index: u32,
+    /// That namespace's number in this one.
+    pub namespace: i32,
+}
+
 /// One interface.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Link {
@@ -69,6 +77,8 @@ pub struct Link {
     /// The device below (vlan, macvlan) or the peer (veth), unless that is in
     /// another network namespace.
     pub lower: Option<u32>,
+    /// The same where it is in another network namespace.
+    pub elsewhere: Option<Elsewhere>,
     pub xdp: Option<XdpAttachment>,
 }
 
@@ -90,10 +100,11 @@ impl Link {
             kind: String::new(),
             master: None,
             lower: None,
+            elsewhere: None,
             xdp: None,
         };
         let ethernet = header.link_layer_type == LinkLayerType::Ether;
-        let mut elsewhere = false;
+        let mut namespace = None;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
@@ -103,14 +114,14 @@ impl Link {
                 }
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::Link(index) if *index != 0 => link.lower = Some(*index),
-                LinkAttribute::LinkNetNsId(_) => elsewhere = true,
+                LinkAttribute::LinkNetNsId(id) => namespace = Some(*id),
                 LinkAttribute::LinkInfo(infos) => link.kind = kind(infos),
                 LinkAttribute::Xdp(attributes) => link.xdp = xdp(attributes),
                 _ => {}
             }
         }
-        if elsewhere {
-            link.lower = None;
+        if let Some(namespace) = namespace {
+            link.elsewhere = link.lower.take().map(|index| Elsewhere { index, namespace });
         }
         let whole = !link.name.is_empty() && link.mtu != 0;
         whole.then_some(link)

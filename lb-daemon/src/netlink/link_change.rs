@@ -93,6 +93,7 @@ mod tests {
             kind: String::new(),
             master: None,
             lower: None,
+            elsewhere: None,
             xdp: None,
         }
     }

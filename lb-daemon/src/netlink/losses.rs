@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 /// totals are listed.
 const LOSSES: &[(&str, &str)] = &[
     ("rx_queue_#_xdp_tx_errors", "veth: verdict TX"),
+    ("rx_queue_#_drops", "veth: verdict REDIRECT that could not be carried out"),
     ("tx_queue_#_xdp_xmit_errors", "veth: redirected to it"),
     ("tx_queue_#_xdp_tx_drops", "virtio_net: verdict TX, and redirected to it"),
     ("rx_xdp_tx_full", "mlx5, mlx4: verdict TX, ring full"),
@@ -79,7 +80,7 @@ mod tests {
             ("tx_queue_0_xdp_xmit", 90),
             ("tx_queue_0_xdp_xmit_errors", 100),
         ]);
-        assert_eq!(xdp_losses(&veth), Some(123));
+        assert_eq!(xdp_losses(&veth), Some(130));
     }
 
     #[test]

@@ -4,9 +4,13 @@
 
 use std::{collections::BTreeSet, fmt, io};
 
+use netlink_sys::protocols::NETLINK_ROUTE;
+
 use super::{
     Link, Links,
     ethtool::{Channels, Ethtool},
+    peer,
+    socket::RequestSocket,
     xdp_features::{XdpFeatureReader, XdpFeatures},
 };
 
@@ -55,17 +59,25 @@ pub struct Facts {
     pub cpus: u32,
     /// None where the kernel does not tell.
     pub xdp: Option<XdpFeatures>,
+    /// Of a veth: whether its peer runs an XDP program. None where that cannot
+    /// be seen.
+    pub peer_runs_xdp: Option<bool>,
 }
 
 /// Reads facts. Belongs to the network namespace of the thread that opens it.
 pub struct Inspector {
     ethtool: Ethtool,
     features: Option<XdpFeatureReader>,
+    routing: RequestSocket,
 }
 
 impl Inspector {
     pub fn open() -> io::Result<Self> {
-        Ok(Self { ethtool: Ethtool::open()?, features: XdpFeatureReader::open()? })
+        Ok(Self {
+            ethtool: Ethtool::open()?,
+            features: XdpFeatureReader::open()?,
+            routing: RequestSocket::open(NETLINK_ROUTE)?,
+        })
     }
 
     pub fn facts(&mut self, link: &Link, links: &Links) -> io::Result<Facts> {
@@ -85,6 +97,7 @@ impl Inspector {
             channels: self.ethtool.channels(interface)?,
             cpus: std::thread::available_parallelism().map_or(1, |count| count.get() as u32),
             xdp,
+            peer_runs_xdp: peer::runs_xdp(&mut self.routing, link),
         })
     }
 }
@@ -106,6 +119,12 @@ pub fn native_ingress(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if facts.xdp.is_some_and(|features| !features.basic()) {
         let what = "its driver cannot run XDP programs; set `xdp: generic` for it";
+        findings.push(finding(Severity::Fatal, what, None));
+    }
+    if facts.peer_runs_xdp == Some(false) {
+        let what = "a veth loses what XDP sends back through it (traffic of backends on it, and \
+                    the balancer's own answers) unless its peer runs an XDP program too; one that \
+                    only passes will do, GRO there will not";
         findings.push(finding(Severity::Fatal, what, None));
     }
     if facts.offloads.contains("rx-lro") {
@@ -165,7 +184,7 @@ pub fn redirect_egress(ingress: &str, egress: &Facts) -> Option<Finding> {
     }
     let interface = egress.interface.clone();
     let hint = match egress.kind.as_str() {
-        "veth" => "its peer must run an XDP program (one that only passes will do)",
+        "veth" => "its peer must run an XDP program (one that only passes will do) or have GRO on",
         "" => {
             "its driver may need an XDP program on it (list it under `interfaces`), or cannot at all"
         }
@@ -194,6 +213,7 @@ mod tests {
             channels: None,
             cpus: 4,
             xdp: Some(XdpFeatures(0x7f)),
+            peer_runs_xdp: None,
         }
     }
 
@@ -222,6 +242,14 @@ mod tests {
         assert_eq!(commands(&jumbo), [Some("ip link set dev eth1 mtu 3498".into())]);
         let unable = Facts { xdp: Some(XdpFeatures(0)), ..facts() };
         assert_eq!(commands(&unable), [None]);
+    }
+
+    #[test]
+    fn a_veth_needs_an_xdp_program_at_its_other_end() {
+        for (peer_runs_xdp, count) in [(None, 0), (Some(true), 0), (Some(false), 1)] {
+            let veth = Facts { kind: "veth".into(), peer_runs_xdp, ..facts() };
+            assert_eq!(native_ingress(&veth).len(), count, "{peer_runs_xdp:?}");
+        }
     }
 
     #[test]

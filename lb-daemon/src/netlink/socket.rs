@@ -18,7 +18,7 @@ use nix::sys::{
     time::TimeVal,
 };
 
-use super::event::messages;
+use super::{event::messages, request_error::RequestError};
 
 /// The kernel answers at once; it waits only for a lock that a slow driver
 /// operation (a firmware command, say) may hold.
@@ -41,21 +41,24 @@ impl RequestSocket {
         socket.connect(&SocketAddr::new(0, 0))?;
         let timeout = TimeVal::new(ANSWER_TIMEOUT.as_secs() as i64, 0);
         setsockopt(&socket, sockopt::ReceiveTimeout, &timeout)?;
+        // With a refusal comes why, in words, and not the whole request again.
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
         Ok(Self { socket, sequence: 0 })
     }
 
     /// Asks for one object.
-    pub fn get<T>(&mut self, query: T) -> io::Result<T>
+    pub fn get<T>(&mut self, query: T) -> Result<T, RequestError>
     where
         T: NetlinkSerializable + NetlinkDeserializable,
     {
         let answer = self.exchange(query, 0)?;
         let missing = || io::Error::new(io::ErrorKind::InvalidData, "the kernel sent no object");
-        answer.objects.into_iter().next().ok_or_else(missing)
+        answer.objects.into_iter().next().ok_or_else(|| missing().into())
     }
 
     /// Orders a change.
-    pub fn set<T>(&mut self, order: T, flags: u16) -> io::Result<()>
+    pub fn set<T>(&mut self, order: T, flags: u16) -> Result<(), RequestError>
     where
         T: NetlinkSerializable + NetlinkDeserializable,
     {
@@ -63,7 +66,7 @@ impl RequestSocket {
     }
 
     /// Asks for all objects of a kind.
-    pub fn dump<T>(&mut self, query: T) -> io::Result<Vec<T>>
+    pub fn dump<T>(&mut self, query: T) -> Result<Vec<T>, RequestError>
     where
         T: NetlinkSerializable + NetlinkDeserializable + Clone,
     {
@@ -77,7 +80,7 @@ impl RequestSocket {
         self.exchange(query, NLM_F_DUMP).map(|answer| answer.objects)
     }
 
-    fn exchange<T>(&mut self, query: T, flags: u16) -> io::Result<Answer<T>>
+    fn exchange<T>(&mut self, query: T, flags: u16) -> Result<Answer<T>, RequestError>
     where
         T: NetlinkSerializable + NetlinkDeserializable,
     {
@@ -107,7 +110,7 @@ impl RequestSocket {
         &self,
         message: &[u8],
         answer: &mut Answer<T>,
-    ) -> io::Result<bool> {
+    ) -> Result<bool, RequestError> {
         let message = match NetlinkMessage::<T>::deserialize(message) {
             Ok(message) => message,
             Err(error) => {
@@ -122,7 +125,7 @@ impl RequestSocket {
         answer.interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
         match message.payload {
             NetlinkPayload::InnerMessage(object) => answer.objects.push(object),
-            NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
+            NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.into()),
             NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(true),
             _ => {}
         }

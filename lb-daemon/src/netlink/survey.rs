@@ -94,6 +94,7 @@ mod tests {
             kind: kind.into(),
             master: None,
             lower: None,
+            elsewhere: None,
             xdp: None,
         }
     }

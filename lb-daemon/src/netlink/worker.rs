@@ -17,6 +17,7 @@ use super::{
     event::{self, Event},
     kernel::Kernel,
     neighbour::NeighbourKey,
+    request_error::RequestError,
     resolver::Resolver,
     socket::{EventSocket, Received},
     wanted::Request,
@@ -274,7 +275,7 @@ impl Worker {
         }
     }
 
-    fn warn_refused(&self, key: NeighbourKey, error: &io::Error) {
+    fn warn_refused(&self, key: NeighbourKey, error: &RequestError) {
         let NeighbourKey { ifindex, address } = key;
         let interface = self.resolver.links().get(ifindex).map_or("?", |link| &link.name);
         let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };

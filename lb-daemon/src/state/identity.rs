@@ -1,7 +1,7 @@
 //! Names and their numbers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map::Entry},
     net::IpAddr,
 };
 
@@ -9,7 +9,7 @@ use lb_common::abi::{MAX_BACKENDS, MAX_SERVICES, MAX_VIPS, Table};
 use serde::{Deserialize, Serialize};
 
 use super::ids::IdPool;
-use crate::config::Config;
+use crate::config::{Backend, Config, Service};
 
 /// Everything that has a number.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -34,6 +34,31 @@ pub struct ServiceIdentity {
     pub old_table: Option<StoredTable>,
     /// Those that are configured, and those that left but are still named.
     pub backends: BTreeMap<IpAddr, u16>,
+    /// Traffic to backends whose numbers have been given back.
+    #[serde(default)]
+    pub former: FormerTraffic,
+}
+
+impl ServiceIdentity {
+    /// Numbers of backends that are not among these.
+    fn without(&self, configured: &[Backend]) -> Vec<u16> {
+        // Almost always, these are all there are.
+        let known = |one: &Backend| self.backends.contains_key(&one.address);
+        if self.backends.len() == configured.len() && configured.iter().all(known) {
+            return Vec::new();
+        }
+        let stay: HashSet<IpAddr> = configured.iter().map(|one| one.address).collect();
+        let gone = self.backends.iter().filter(|(address, _)| !stay.contains(address));
+        gone.map(|(_, id)| *id).collect()
+    }
+}
+
+/// What a service's counters have beyond those of its backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FormerTraffic {
+    pub packets: u64,
+    pub bytes: u64,
+    pub new_connections: u64,
 }
 
 /// A part of the slot space, and the key that the service's flows are hashed with.
@@ -90,6 +115,7 @@ impl Identity {
                     table: None,
                     old_table: None,
                     backends: BTreeMap::new(),
+                    former: FormerTraffic::default(),
                 };
                 self.services.insert(service.name.clone(), fresh);
             }
@@ -136,19 +162,11 @@ impl Identity {
     /// Backends that are numbered but not configured, with their service if
     /// that is.
     pub fn departed(&self, config: &Config) -> Vec<u16> {
-        let configured: BTreeSet<(&str, IpAddr)> = config
-            .services
-            .iter()
-            .flat_map(|service| {
-                service.backends.iter().map(|backend| (service.name.as_str(), backend.address))
-            })
-            .collect();
-        let of_services = self.services.iter().flat_map(|(name, service)| {
-            service
-                .backends
-                .iter()
-                .filter(|(address, _)| !configured.contains(&(name.as_str(), **address)))
-                .map(|(_, id)| *id)
+        let configured: HashMap<&str, &Service> =
+            config.services.iter().map(|service| (service.name.as_str(), service)).collect();
+        let of_services = self.services.iter().flat_map(|(name, known)| {
+            let backends = configured.get(name.as_str()).map_or(&[][..], |one| &one.backends);
+            known.without(backends)
         });
         of_services.chain(self.leaving.iter().copied()).collect()
     }
@@ -161,6 +179,7 @@ impl Identity {
         for service in self.services.values_mut() {
             service.old_table = None;
             service.table = None;
+            service.former = FormerTraffic::default();
             service.backends.retain(|_, id| !departed.contains(id));
         }
         self.vips.retain(|vip, _| config.services.iter().any(|s| s.vips.contains(vip)));
@@ -225,6 +244,14 @@ mod tests {
         assert_eq!(backend(&identity, "a", 2), None);
         identity.admit(&services(&[service("a", 1, &[1, 3, 4])])).unwrap();
         assert_eq!(backend(&identity, "a", 4), Some(gone));
+    }
+
+    #[test]
+    fn one_that_took_the_place_of_another_in_the_file_does_not_hide_it() {
+        let mut identity = Identity::new([1, 2]);
+        identity.admit(&services(&[service("a", 1, &[1, 2])])).unwrap();
+        let gone = backend(&identity, "a", 2).unwrap();
+        assert_eq!(identity.departed(&services(&[service("a", 1, &[1, 3])])), [gone]);
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! The data path knows services, VIPs and backends by number, and flow entries
 //! and slots outlive the daemon. So the numbers are written to disk before they
 //! are used in a map, and a new daemon, or a reload, finds the same ones for
-//! the same names.
+//! the same names. Beside them stands what people want to know across a restart.
 
+mod health;
 mod identity;
 mod ids;
 mod seed;
 mod store;
 
-pub use identity::{Identity, NoRoom, ServiceIdentity, StoredTable};
+pub use health::{HealthFile, HealthMemory, Remembered};
+pub use identity::{FormerTraffic, Identity, NoRoom, ServiceIdentity, StoredTable};
 pub use seed::{SeedError, hash_key};
 pub use store::{StateError, StateFile};

@@ -142,7 +142,7 @@ impl Kernel {
     }
 }
 
-fn object(variable: &str, name: &str) -> Result<Vec<u8>> {
+pub fn object(variable: &str, name: &str) -> Result<Vec<u8>> {
     let path = std::env::var_os(variable).map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bpf")).join(name),
         PathBuf::from,

@@ -7,6 +7,7 @@
 //! counts. Time is that of the thread, not of the wall.
 
 mod cases;
+mod death;
 mod kernel;
 mod mapped;
 mod measure;
@@ -65,10 +66,11 @@ fn main() -> Result<()> {
     let mut bench = Bench { kernel, world };
     let times = rounds(&mut bench, &cases, &effort)?;
     let tables = tables::measure(&bench.kernel, 51)?;
+    let death = death::measure(&kernel::object("LB_EBPF_OBJECT", "lb-ebpf.o")?)?;
     let figures = cases.into_iter().zip(times).map(|(case, times)| figure(case, times)).collect();
     let moments = transition::simulate()?;
     let complete = args.only.is_none();
-    let report = Report { figures, tables, moments, complete };
+    let report = Report { figures, tables, death, moments, complete };
     if args.json {
         println!("{:#}", report.json());
     } else {

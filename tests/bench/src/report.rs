@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Path};
+use crate::death::{self, Death};
 use crate::kernel::Target;
 use crate::tables::{self, Tables};
 use crate::transition::Moment;
@@ -19,6 +20,7 @@ pub struct Figure {
 pub struct Report {
     pub figures: Vec<Figure>,
     pub tables: Tables,
+    pub death: Death,
     pub moments: Vec<Moment>,
     /// All cases were measured, so that the targets can be judged.
     pub complete: bool,
@@ -62,6 +64,10 @@ impl Report {
         let size = format!("65,537 slots for {} backends", tables::BACKENDS);
         goal(&format!("build a table: {size}"), self.tables.build / 1e3, 3.0, "ms");
         goal("write it to the mapped array", self.tables.write / 1e3, 1.0, "ms");
+        let of = format!("1 of {} hosts behind {} services dies", death::HOSTS, death::SERVICES);
+        goal(&format!("{of}: marked"), self.death.marked, 10.0, "ms");
+        goal("the control loop's longest step meanwhile", self.death.away, 10.0, "ms");
+        goal("no slot leads to the dead host", self.death.tables, 1000.0, "ms");
         goals
     }
 
@@ -170,6 +176,10 @@ impl Report {
             "version": 1,
             "ns_per_packet": figures,
             "table_us": { "build": self.tables.build, "write": self.tables.write },
+            "death_ms": {
+                "services": death::SERVICES, "marked": self.death.marked,
+                "longest_step": self.death.away, "tables": self.death.tables,
+            },
             "after_one_change": moments,
             "targets": goals,
         })

@@ -47,6 +47,8 @@ impl<'a> Daemon<'a> {
         let log = self.lab.file("lb-daemon.log");
         let mut command = self.command("run");
         command.arg("--config").arg(self.config_path());
+        // Heard by whoever binds it, as systemd does.
+        command.env("NOTIFY_SOCKET", self.lab.file("notify"));
         let mut process = Process::spawn(&mut command, &log)?;
         let pid = u64::from(process.pid());
         let mut ended = false;

@@ -140,6 +140,13 @@ impl Lab {
         add_loopback(&self.balancer, vip)
     }
 
+    /// Gives the balancer one more interface; the router's end of the cable has the
+    /// same name, and no XDP program.
+    pub fn connect_balancer_to_router(&self, interface: &str) -> Result<()> {
+        let [balancer, router] = [&self.balancer, &self.router].map(|host| End { host, interface });
+        cable(&balancer, &router)
+    }
+
     /// Pulls the cable of a backend, or plugs it in again.
     pub fn set_cable(&self, number: usize, plugged: bool) -> Result<()> {
         let state = if plugged { "up" } else { "down" };

@@ -92,6 +92,23 @@ fn a_file_edited_meanwhile_moves_no_connection() {
     }
 }
 
+/// Claims: since when a backend is up, and why, is known to the next daemon.
+#[test]
+fn since_when_backends_are_up_outlives_the_daemon() {
+    let site = Site::new(1);
+    let mut daemon = Daemon::start(&site.lab, &site.config(&[(1, 1)])).unwrap();
+    let before = daemon.stats().unwrap();
+    wait_until("a second is over", || daemon.stats().unwrap().0["uptime"].as_u64() > Some(1))
+        .unwrap();
+    daemon.stop(Signal::SIGTERM).unwrap();
+    daemon.start_again().unwrap();
+    let after = daemon.stats().unwrap();
+    for key in ["state", "since", "reason"] {
+        let [then, now] = [&before, &after].map(|stats| &stats.backend("web", "web-1")[key]);
+        assert_eq!(now, then, "{key}");
+    }
+}
+
 /// Claims: a second daemon refuses to serve the same instance and names the first.
 #[test]
 fn a_second_daemon_is_refused() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
-use aya::programs::{TestRun, TestRunOptions, Xdp};
+use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
     Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState, Owners,
@@ -95,6 +95,36 @@ impl Kernel {
             .expect("BPF_PROG_TEST_RUN");
         out.truncate(result.data_size_out as usize);
         Outcome { action: result.return_value, packet: out }
+    }
+
+    /// Runs the data path on a frame with so much metadata in front that no room
+    /// is left for an outer header. None on kernels, such as 6.1, that take no
+    /// more than 32 bytes of metadata.
+    pub fn run_without_headroom(&mut self, frame: &[u8]) -> Option<Outcome> {
+        /// All of the headroom but what the kernel keeps for itself.
+        const METADATA: usize = 256 - 40;
+        let whole = [&[0; METADATA], frame].concat();
+        let mut out = vec![0; whole.len() + 256];
+        // struct xdp_md: data, data_end, data_meta, and three indexes.
+        let context = [METADATA as u32, whole.len() as u32, 0, 0, 0, 0].map(u32::to_ne_bytes);
+        let result = program(&mut self.ebpf, "lb_xdp").test_run(TestRunOptions {
+            data_in: Some(&whole),
+            data_out: Some(&mut out),
+            ctx_in: Some(context.as_flattened()),
+            ..TestRunOptions::new()
+        });
+        let result = match result {
+            Err(ProgramError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::EINVAL) =>
+            {
+                return None;
+            }
+            other => other.expect("BPF_PROG_TEST_RUN"),
+        };
+        Some(Outcome {
+            action: result.return_value,
+            packet: out[METADATA..result.data_size_out as usize].to_vec(),
+        })
     }
 
     /// The low half of the data path's clock.

@@ -1,4 +1,8 @@
-use super::world::{World, service};
+use std::time::{Duration, UNIX_EPOCH};
+
+use lb_common::abi::BackendCounters;
+
+use super::world::{World, address, service};
 use crate::health::State;
 
 fn pool() -> Vec<String> {
@@ -7,9 +11,10 @@ fn pool() -> Vec<String> {
 
 /// As the daemon starts on maps that are there.
 fn take_over(world: World, services: &[String]) -> World {
+    let memory = world.controller.to_remember();
     let mut world = world.succeed(services);
-    for (target, state) in world.controller.remembered() {
-        world.controller.view_mut().restore(target, state);
+    for (target, status) in world.controller.remembered(&memory) {
+        world.controller.view_mut().restore(target, status);
     }
     world.controller.start().unwrap();
     world.settle();
@@ -80,4 +85,39 @@ fn a_table_change_goes_on() {
     assert!(world.all_at_rest(1));
     assert_eq!(world.words(1).unwrap().len(), 509);
     assert!(world.controller.identity.services["web"].old_table.is_none());
+}
+
+#[test]
+fn since_when_and_why_are_remembered_where_the_maps_agree() {
+    let mut world = World::new(&pool());
+    world.found("web", 1, State::Dead);
+    world.found("web", 2, State::Failing);
+    let mut memory = world.controller.to_remember();
+    let [one, two] = [1, 2].map(|last| world.id("web", last).unwrap());
+    memory.get_mut(&one).unwrap().since = 1_700_000_000;
+    // Written before it failed.
+    memory.get_mut(&two).unwrap().state = State::Up;
+    let world = world.succeed(&pool());
+    let found = world.controller.remembered(&memory);
+    let of = |last: u8| {
+        let (_, status) = found.iter().find(|(target, _)| target.address == address(last)).unwrap();
+        status.clone()
+    };
+    assert_eq!((of(1).state, of(1).reason.as_str()), (State::Dead, "test"));
+    assert_eq!(of(1).since, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    assert_eq!((of(2).state, of(2).reason.as_str()), (State::Failing, "found so at start"));
+}
+
+#[test]
+fn a_services_counters_keep_what_backends_that_are_gone_counted() {
+    let mut world = World::new(&pool());
+    let gone = world.id("web", 3).unwrap();
+    let counted = BackendCounters { packets: 7, ..BackendCounters::default() };
+    world.controller.plane.counters.insert(gone, counted);
+    let smaller = [service("web", 1, "", &[(1, 1), (2, 1)])];
+    world.reload(&smaller).unwrap();
+    world.pass(60);
+    assert_eq!(world.id("web", 3), None);
+    let world = take_over(world, &smaller);
+    assert_eq!(world.controller.identity.services["web"].former.packets, 7);
 }

@@ -34,6 +34,7 @@ fn link(index: u32, name: &str, operation: Operation) -> Link {
         kind: String::new(),
         master: None,
         lower: None,
+        elsewhere: None,
         xdp: None,
     }
 }

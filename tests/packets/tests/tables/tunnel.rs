@@ -1,13 +1,15 @@
 //! IP in IP, for all pairs of families: the outer header says what RFC 6040,
 //! RFC 2003 and RFC 6438 ask, the inner packet is untouched.
+use std::io::Write;
 use std::net::IpAddr;
 
 use lb_common::abi::{Answer, SlotWord, Unserved};
 use lb_common::reason::DropReason;
 use lb_test_support::bench::{Bench, Expect};
+use lb_test_support::kernel::action;
 use lb_test_support::packet::protocol::{TCP, UDP};
 use lb_test_support::packet::{DONT_FRAGMENT, Packet, flag, icmp, tcp, udp};
-use lb_test_support::world::{INGRESS, OTHER_INTERFACE, World, address, ends, tunnel};
+use lb_test_support::world::{INGRESS, OTHER_INTERFACE, World, address, direct, ends, tunnel};
 
 /// Outer source and destination of each family.
 fn outers() -> [(IpAddr, IpAddr); 2] {
@@ -70,6 +72,44 @@ fn all_pairs_of_families() {
                     };
                     bench.expect(&what, &packet.frame(), expected);
                 }
+            }
+        }
+    }
+}
+
+/// A frame without room in front is dropped and counted for a tunnel; rewriting MAC
+/// addresses needs none.
+#[test]
+fn no_headroom() {
+    let mut bench = Bench::shared();
+    for outer in outers() {
+        let tunnelled = Tunnel::new(INGRESS, outer);
+        let mut direct_world = World::new();
+        let backend = direct_world.backend(direct(INGRESS));
+        let service = direct_world.service(SlotWord::at_rest(backend, 0));
+        for (_, vip) in ends() {
+            direct_world.vip(vip, Unserved::Drop);
+            direct_world.serve(vip, TCP, 80, service);
+        }
+        for (world, verdict, drops) in
+            [(&tunnelled.world, action::DROP, 1), (&direct_world, action::TX, 0)]
+        {
+            bench.set(world);
+            for (client, vip) in ends() {
+                let frame = Packet::new(client, vip, tcp(80, flag::ACK)).frame();
+                let before = bench.kernel().totals();
+                let Some(outcome) = bench.kernel().run_without_headroom(&frame) else {
+                    let _ = std::io::stderr().write_all(
+                        b"SKIPPED no_headroom: this kernel's test runs always have headroom\n",
+                    );
+                    return;
+                };
+                let after = bench.kernel().totals();
+                let reason = DropReason::NoHeadroom as usize;
+                assert_eq!(outcome.action, verdict, "{client} through {outer:?}");
+                assert_eq!(after.dropped[reason] - before.dropped[reason], drops);
+                assert_eq!(after.received - before.received, 1);
+                assert_eq!(after.forwarded - before.forwarded, 1 - drops);
             }
         }
     }

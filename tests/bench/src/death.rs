@@ -1,0 +1,182 @@
+//! One host that serves a thousand services dies: how long until all its
+//! entries say so, and until no slot leads to it.
+//!
+//! The daemon's own controller, on maps of its own in the kernel, is told what
+//! its probes would tell it.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use aya::maps::{Map, MapData};
+use lb_common::abi::{
+    Backend, MAX_BACKENDS, MAX_SERVICES, Service, SlotWord, backend_flags, map_names,
+};
+use lb_daemon::config;
+use lb_daemon::control::{Controller, Parts, targets};
+use lb_daemon::dataplane::{Kernel, KernelSlots};
+use lb_daemon::health::{HealthEvent, State};
+use lb_daemon::loader::{self, MapSizes, PinDir};
+use lb_daemon::netlink::{MacAddress, NextHop, NextHops};
+use lb_daemon::state::StateFile;
+
+use crate::mapped::Mapped;
+use crate::median;
+
+pub const SERVICES: usize = 1000;
+pub const HOSTS: u8 = 10;
+/// Hosts that die, one after the other.
+const DEATHS: u8 = 5;
+
+/// Milliseconds, medians.
+pub struct Death {
+    /// From the news to the last entry's bit.
+    pub marked: f64,
+    /// From the news to the last slot.
+    pub tables: f64,
+    /// The longest that the loop does something else before it looks for news.
+    pub away: f64,
+}
+
+/// Pins and state, gone at the end.
+struct Place {
+    pins: PinDir,
+    state: std::path::PathBuf,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = loader::unload(&self.pins);
+        let _ = std::fs::remove_dir_all(&self.state);
+    }
+}
+
+pub fn measure(object: &[u8]) -> Result<Death> {
+    let name = format!("lb-bench-{}", std::process::id());
+    let place = Place { pins: PinDir::of_instance(&name), state: std::env::temp_dir().join(&name) };
+    let config =
+        config::parse("bench", &file()).map_err(|problems| anyhow::anyhow!("{problems}"))?.config;
+    let sizes = MapSizes { slots: config.limits.slot_space, flows: config.limits.flow_entries };
+    let loaded = loader::load(object, &place.pins, sizes).context("cannot load the program")?;
+    let state_file = StateFile::in_directory(&place.state);
+    let parts = Parts {
+        plane: Kernel::open(&place.pins, loaded.clock)?,
+        slots: KernelSlots::open(&place.pins)?,
+        slot_space: sizes.slots,
+        identity: state_file.fresh()?,
+        state_file,
+        config,
+    };
+    let mut controller = Controller::new(parts, true)?;
+    controller.view_mut().next_hops = Arc::new(next_hops());
+    controller.start()?;
+    while controller.has_work() {
+        controller.work();
+    }
+    let entries = pinned(&place.pins, map_names::BACKENDS)?;
+    let entries: Mapped<Backend> = Mapped::of(&entries, MAX_BACKENDS)?;
+    let services = pinned(&place.pins, map_names::SERVICES)?;
+    let services: Mapped<Service> = Mapped::of(&services, MAX_SERVICES)?;
+    let slots = pinned(&place.pins, map_names::SLOTS)?;
+    let slots: Mapped<u64> = Mapped::of(&slots, sizes.slots)?;
+    let (mut marked, mut tables, mut away) = (Vec::new(), Vec::new(), Longest::default());
+    for host in 1..=DEATHS {
+        let all = targets(controller.config());
+        let target = all.into_iter().find(|target| target.address == address(host));
+        let event = HealthEvent {
+            target: Arc::new(target.context("every host is probed")?),
+            state: State::Dead,
+            reason: "refused".into(),
+            at: SystemTime::now(),
+        };
+        let start = Instant::now();
+        controller.view_mut().note(event);
+        controller.refresh()?;
+        marked.push(milliseconds(start));
+        let dead = dead(&entries);
+        ensure!(dead.len() == usize::from(host) * SERVICES, "{} entries say dead", dead.len());
+        while controller.has_work() {
+            away.time(|| controller.work());
+        }
+        tables.push(milliseconds(start));
+        let led = led_to(&services, &slots, &dead);
+        ensure!(led == 0, "{led} slots still lead to the dead host");
+        away.time(|| controller.tick())?;
+        away.time(|| controller.housekeep())?;
+        away.time(|| controller.refresh())?;
+        away.time(|| controller.to_remember());
+        away.time(|| controller.next_hop_targets());
+    }
+    Ok(Death { marked: median(&mut marked), tables: median(&mut tables), away: away.0 })
+}
+
+/// Milliseconds that the longest of several steps took.
+#[derive(Default)]
+struct Longest(f64);
+
+impl Longest {
+    fn time<T>(&mut self, step: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = step();
+        self.0 = self.0.max(milliseconds(start));
+        result
+    }
+}
+
+fn address(host: u8) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, host).into()
+}
+
+/// Ten hosts behind every service, probed once for all of them.
+fn file() -> String {
+    let backends: Vec<_> =
+        (1..=HOSTS).map(|host| format!("{{name: h{host}, address: {}}}", address(host))).collect();
+    let services: String = (0..SERVICES)
+        .map(|number| {
+            format!(
+                "- {{name: s{number}, vip: 203.0.{}.{}, port: 80, protocol: tcp, mode: dsr, health: \
+                 {{port: 8080}}, backends: [{}]}}\n",
+                113 + number / 250,
+                1 + number % 250,
+                backends.join(", ")
+            )
+        })
+        .collect();
+    format!("interfaces: [lo]\nservices:\n{services}")
+}
+
+fn next_hops() -> NextHops {
+    let hop = |host| NextHop {
+        ifindex: 1,
+        interface: "lo".into(),
+        source_mac: MacAddress([2, 0, 0, 0, 0, 0]),
+        destination_mac: MacAddress([2, 0, 0, 0, 0, host]),
+        mtu: 1500,
+        source: None,
+        gateway: None,
+    };
+    (1..=HOSTS).map(|host| (address(host), Ok(hop(host)))).collect()
+}
+
+fn pinned(pins: &PinDir, name: &str) -> Result<Map> {
+    let data = MapData::from_pin(pins.map(name)).with_context(|| format!("cannot open {name}"))?;
+    Ok(Map::Array(data))
+}
+
+fn dead(entries: &Mapped<Backend>) -> BTreeSet<u16> {
+    let is_dead = |id: &u32| entries.get(*id).flags & backend_flags::DEAD != 0;
+    (0..MAX_BACKENDS).filter(is_dead).map(|id| id as u16).collect()
+}
+
+/// Slots of services that give new flows to one of these.
+fn led_to(services: &Mapped<Service>, slots: &Mapped<u64>, dead: &BTreeSet<u16>) -> usize {
+    let tables = (0..MAX_SERVICES).map(|id| services.get(id).table);
+    let all = tables.flat_map(|table| table.base..table.base + table.count);
+    all.filter(|slot| dead.contains(&SlotWord(slots.get(*slot)).current())).count()
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
