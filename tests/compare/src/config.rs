@@ -29,6 +29,7 @@ services:
     port: {PORT}
     protocol: tcp
     mode: {mode}
+    health: {{ interval: 250ms, timeout: 250ms }}
     backends:
 {backends}
 "

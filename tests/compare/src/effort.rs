@@ -5,8 +5,10 @@ use std::time::Duration;
 use crate::load::{Kind, Load, Pace};
 
 pub struct Effort {
-    /// Visits of each subject with a fixed rate; each has two windows of each kind.
+    /// Visits of each subject with a fixed rate.
     pub rounds: u32,
+    /// In each, pairs of windows of each kind, one direct and one of the subject.
+    pub pairs: u32,
     /// Visits with all that it can take.
     pub saturated_rounds: u32,
     pub window: Duration,
@@ -16,7 +18,7 @@ pub struct Effort {
 
 /// On one CPU with everything else, the slowest subject keeps up with these.
 pub const REQUESTS_PER_MILLISECOND: u32 = 5;
-pub const CONNECTIONS_PER_MILLISECOND: u32 = 1;
+pub const CONNECTIONS_PER_MILLISECOND: u32 = 2;
 /// Kept by the client of a fixed rate: enough that each backend surely gets some.
 pub const KEPT: usize = 48;
 /// A client of new connections has no more than this open at a time.
@@ -28,8 +30,10 @@ impl Effort {
     pub fn full(rounds: u32) -> Self {
         Self {
             rounds,
+            pairs: 2,
             saturated_rounds: rounds.div_ceil(2),
-            window: Duration::from_secs(1),
+            // The kernel tells idle time in steps of 10 ms: half a percent of this.
+            window: Duration::from_secs(2),
             saturated_window: Duration::from_secs(2),
             warm_up: Duration::from_millis(200),
         }
@@ -38,9 +42,10 @@ impl Effort {
     pub fn quick() -> Self {
         Self {
             rounds: 1,
+            pairs: 1,
             saturated_rounds: 1,
             window: Duration::from_millis(150),
-            saturated_window: Duration::from_millis(300),
+            saturated_window: Duration::from_millis(150),
             warm_up: Duration::from_millis(50),
         }
     }

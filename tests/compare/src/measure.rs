@@ -46,7 +46,7 @@ impl Measured {
         }
     }
 
-    fn of_mut(&mut self, kind: Kind) -> &mut Series {
+    pub fn of_mut(&mut self, kind: Kind) -> &mut Series {
         match kind {
             Kind::Request => &mut self.requests,
             Kind::Connection => &mut self.connections,
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
         for kind in KINDS {
             let load = self.effort.paced(kind);
             // Direct, subject, subject, direct: what grows or falls steadily cancels out.
-            for subject_first in [false, true] {
+            for subject_first in (0..self.effort.pairs).map(|pair| pair % 2 == 1) {
                 let first = self.side(&load, subject_first)?;
                 let second = self.side(&load, !subject_first)?;
                 let (direct, subject) =

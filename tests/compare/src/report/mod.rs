@@ -83,3 +83,49 @@ impl Report<'_> {
         cautions
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::SUBJECTS;
+
+    fn measured(served: [u64; BACKENDS]) -> Measured {
+        let mut measured = Measured::default();
+        for kind in KINDS {
+            let tally = &mut measured.of_mut(kind).tally;
+            for (name, times) in Report::backends().iter().zip(served) {
+                (0..times).for_each(|_| tally.answer(name));
+            }
+        }
+        measured
+    }
+
+    fn report<'a>(subjects: &'a [&'static Subject], served: [u64; BACKENDS]) -> Report<'a> {
+        let machine =
+            Machine { kernel: String::new(), cpu: String::new(), cpus: 2, programs: Vec::new() };
+        let (direct, measured) = (measured([5, 5, 5]), vec![measured(served)]);
+        Report { machine, subjects, direct, measured, background: vec![0.01], cpu: 1 }
+    }
+
+    #[test]
+    fn a_balancer_that_leaves_a_backend_out_has_failed() {
+        let subjects = [&SUBJECTS[0]];
+        assert_eq!(report(&subjects, [1, 2, 3]).failures(), [""; 0]);
+        let failures = report(&subjects, [9, 0, 9]).failures();
+        assert_eq!(failures.len(), 2, "{failures:?}");
+        assert!(failures[0].contains("web-2 served no request"), "{failures:?}");
+    }
+
+    #[test]
+    fn errors_and_a_busy_machine_are_told() {
+        let subjects = [&SUBJECTS[0]];
+        let mut report = report(&subjects, [1, 1, 1]);
+        assert_eq!(report.cautions(), [""; 0]);
+        report.background = vec![0.3];
+        let tally = &mut report.measured[0].of_mut(crate::load::Kind::Request).tally;
+        tally.error("no answer".to_owned(), 7);
+        let cautions = report.cautions().join("\n");
+        assert!(cautions.contains("30 % busy"), "{cautions}");
+        assert!(cautions.contains("7 times in requests: no answer"), "{cautions}");
+    }
+}
