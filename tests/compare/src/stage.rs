@@ -11,6 +11,18 @@ use crate::subject::{PORT, Running, Subject, VIP};
 
 pub const BACKENDS: usize = 3;
 
+/// Of hosts that open connections, so that they do not run out of ports.
+const PORTS: &[&str] = &[
+    // A port is free a second after its connection; a minute would leave 500 connections
+    // per second.
+    "net.ipv4.tcp_tw_reuse=1",
+    "net.ipv4.ip_local_port_range=10240 65535",
+    // A backend takes a new connection for one in TIME-WAIT if its timestamp is newer. Behind
+    // one address it sees the client's timestamps, or the balancer's, by turns: they must
+    // run by the same clock, without an offset for each host.
+    "net.ipv4.tcp_timestamps=2",
+];
+
 pub struct Stage {
     pub lab: Lab,
     /// The CPU that carries everything when CPU time is measured.
@@ -22,10 +34,8 @@ impl Stage {
         let settings = Settings { prefix: "lb-compare", backends: BACKENDS, vips: &[VIP.into()] };
         let lab = Lab::new(&settings, &Tools::from_env()?).context("cannot make the hosts")?;
         lab.carry_xdp(false)?;
-        // A port is free a second after its connection, for the client as for a proxy:
-        // a minute would leave 500 connections per second.
         for host in [&lab.client, &lab.balancer] {
-            host.sysctl(&["net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_local_port_range=10240 65535"])?;
+            host.sysctl(PORTS)?;
         }
         // Packets leave a balancer with one interface where they came in.
         lab.balancer.sysctl(&[
