@@ -1,10 +1,8 @@
 //! `cargo xtask bench`: builds the objects and the bench (`tests/bench`), and runs it.
 
-use std::os::fd::OwnedFd;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
-use nix::unistd::{dup, dup2_stdout};
 
 use crate::{build, repo, setup, sh, todo, toolchain};
 
@@ -24,7 +22,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     todo::require_root("bench", "programs are loaded into the kernel and run there")?;
-    let stdout = if args.json { Some(progress_to_stderr()?) } else { None };
+    let stdout = if args.json { Some(sh::progress_to_stderr()?) } else { None };
     let tools = setup::ensure(&[])?;
     sh::heading("eBPF objects");
     build::objects(&tools)?;
@@ -41,14 +39,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let status = command.status().context("cannot start the bench")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// From now on what this program prints goes to standard error; returns the
-/// standard output, for the figures.
-fn progress_to_stderr() -> Result<OwnedFd> {
-    let stdout = dup(std::io::stdout()).context("cannot duplicate standard output")?;
-    dup2_stdout(std::io::stderr()).context("cannot redirect standard output")?;
-    Ok(stdout)
 }
 
 fn bench() -> Result<std::path::PathBuf> {

@@ -1,4 +1,5 @@
-//! `cargo xtask`: set-up, build, check, demo, test, bench and install, each one module.
+//! `cargo xtask`: set-up, build, check, demo, test, bench, compare and install, each one
+//! module.
 //!
 //! Every command does the set-up it needs first, so that `cargo xtask test` is all
 //! a fresh machine has to be told. What they share: [`sh`] runs programs and shows
@@ -8,6 +9,7 @@ mod bench;
 mod bpf_linker;
 mod build;
 mod check;
+mod compare;
 mod demo;
 mod install;
 mod kernels;
@@ -25,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Set-up, build, demo, test, bench and install of the load balancer.
+/// Set-up, build, demo, test, bench, compare and install of the load balancer.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Cli {
@@ -41,6 +43,7 @@ enum Command {
     Demo(demo::Args),
     Test(test::Args),
     Bench(bench::Args),
+    Compare(compare::Args),
     Install(install::Args),
 }
 
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args).map(success),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Install(args) => install::run(&args).map(success),
     };
     result.unwrap_or_else(|error| {

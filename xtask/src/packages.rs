@@ -62,6 +62,16 @@ pub const DEMO: &[Package] = &[
     command("wrk", "wrk"),
 ];
 
+/// What the balancer is compared with, and the hosts to do it between.
+pub const COMPARE: &[Package] = &[
+    command("iproute2", "ip"),
+    command("ethtool", "ethtool"),
+    command("nginx-light", "nginx"),
+    Package { name: "libnginx-mod-stream", proof: Proof::Installed },
+    command("haproxy", "haproxy"),
+    command("nftables", "nft"),
+];
+
 /// Booting another kernel in a virtual machine.
 pub const KERNELS: &[Package] = &[
     command("qemu-system-x86", "qemu-system-x86_64"),
@@ -140,7 +150,8 @@ pub fn ensure(what: &str, set: &[Package], todo: &mut Todo) -> Result<bool> {
 fn install(what: &str, names: &[&str]) -> Result<()> {
     update_lists()?;
     let no_service = NoServiceStart::hold()?;
-    let new_nginx = sh::which("nginx").is_none();
+    let new_servers: Vec<&str> =
+        SERVERS.iter().copied().filter(|server| sh::which(server).is_none()).collect();
     let label = format!("{what}: installing {}", names.join(" "));
     sh::step(
         &label,
@@ -148,14 +159,24 @@ fn install(what: &str, names: &[&str]) -> Result<()> {
     )
     .context("apt's own words are above; is the network there, and /etc/apt/sources.list right?")?;
     drop(no_service);
-    if new_nginx && sh::which("nginx").is_some() && Path::new("/run/systemd/system").exists() {
-        // Only its program is wanted: no web server may appear on this host at the next boot.
-        sh::step(
-            "keeping nginx off this host",
-            Command::new("systemctl").args(["disable", "--now", "nginx"]),
-        )?;
+    for server in new_servers {
+        keep_off(server)?;
     }
     Ok(())
+}
+
+/// Programs whose packages also make them services of this host.
+const SERVERS: &[&str] = &["nginx", "haproxy"];
+
+/// Only the program is wanted: no server may appear on this host at the next boot.
+fn keep_off(server: &str) -> Result<()> {
+    if sh::which(server).is_none() || !Path::new("/run/systemd/system").exists() {
+        return Ok(());
+    }
+    sh::step(
+        &format!("keeping {server} off this host"),
+        Command::new("systemctl").args(["disable", "--now", server]),
+    )
 }
 
 /// Has apt look what there is, once. A repository that cannot be reached may not

@@ -29,6 +29,8 @@ pub enum Part {
     Test,
     /// Servers and clients for the demonstration, and bpffs
     Demo,
+    /// What the balancer is compared with, and bpffs
+    Compare,
     /// A virtual machine with another kernel
     Kernels,
 }
@@ -42,7 +44,7 @@ pub struct EbpfTools {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let all = [Part::Test, Part::Demo, Part::Kernels];
+    let all = [Part::Test, Part::Demo, Part::Compare, Part::Kernels];
     ensure(if args.parts.is_empty() { &all } else { &args.parts })?;
     sh::say("ready");
     Ok(())
@@ -61,7 +63,10 @@ pub fn ensure(parts: &[Part]) -> Result<EbpfTools> {
     if wants(Part::Demo) {
         packages::ensure("demo tools", packages::DEMO, &mut todo)?;
     }
-    if wants(Part::Test) || wants(Part::Demo) {
+    if wants(Part::Compare) {
+        packages::ensure("compared programs", packages::COMPARE, &mut todo)?;
+    }
+    if parts.iter().any(|part| *part != Part::Kernels) {
         bpffs(&mut todo)?;
     }
     if wants(Part::Kernels) {

@@ -2,6 +2,7 @@
 //! their whole output when they fail.
 
 use std::io::{IsTerminal, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::{dup, dup2_stdout};
 
 /// How often a long step is heard of where the output is not a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -28,6 +30,14 @@ pub fn heading(text: &str) {
 
 pub fn say(text: &str) {
     println!("    {text}");
+}
+
+/// From now on what this program prints goes to standard error; returns the
+/// standard output, for figures that a program will read.
+pub fn progress_to_stderr() -> Result<OwnedFd> {
+    let stdout = dup(io::stdout()).context("cannot duplicate standard output")?;
+    dup2_stdout(io::stderr()).context("cannot redirect standard output")?;
+    Ok(stdout)
 }
 
 /// The standard output of a short program.

@@ -35,8 +35,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         "programs are loaded into the kernel and hosts made of network namespaces \
          (`cargo test` alone runs what needs neither)",
     )?;
-    let parts: &[Part] = if args.fast { &[Part::Test] } else { &[Part::Test, Part::Kernels] };
-    let tools = setup::ensure(parts)?;
+    let mut parts = vec![Part::Test, Part::Compare];
+    parts.extend((!args.fast).then_some(Part::Kernels));
+    let tools = setup::ensure(&parts)?;
     let daemon = build::all(&tools, false)?;
     let env = environment(&daemon);
 
@@ -93,9 +94,14 @@ fn layer(heading: &str, tests: impl FnOnce() -> Result<Outcome>) -> Result<Outco
     Ok(outcome)
 }
 
-/// Everything but the eBPF crate and the two that have layers of their own.
-const UNIT: &[&str] =
-    &["--workspace", "--exclude=lb-ebpf", "--exclude=lb-test-packets", "--exclude=lb-test-netns"];
+/// Everything but the eBPF crate and those that need the kernel or hosts.
+const UNIT: &[&str] = &[
+    "--workspace",
+    "--exclude=lb-ebpf",
+    "--exclude=lb-test-packets",
+    "--exclude=lb-test-netns",
+    "--exclude=lb-compare",
+];
 
 fn unit() -> Result<Outcome> {
     let mut outcome = run_all(&suite::build(UNIT)?, &[], &[])?;
@@ -106,7 +112,7 @@ fn unit() -> Result<Outcome> {
 }
 
 fn real_hosts(env: &[(String, String)]) -> Result<Outcome> {
-    let binaries = suite::build(&["--package", "lb-test-netns"])?;
+    let binaries = suite::build(&["--package", "lb-test-netns", "--package", "lb-compare"])?;
     // One at a time: each is several hosts with traffic, and counts on being served.
     run_all(&binaries, &["--test-threads=1"], env)
 }

@@ -10,7 +10,7 @@ use crate::addresses::{CLIENT, CLIENT6, backend, backend6, lan, lan6};
 use crate::host::Host;
 use crate::state::{self, State};
 use crate::tools::Tools;
-use crate::wiring::{End, address, cable, pass_xdp};
+use crate::wiring::{End, address, cable, no_xdp, pass_xdp};
 
 const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
@@ -96,7 +96,7 @@ impl Lab {
         address(&inside, LAN_ROUTER, LAN_ROUTER6)?;
         let balancer = End { host: &self.balancer, interface: "eth0" };
         self.plug(&balancer, "balancer")?;
-        pass_xdp(&End { host: &self.lan, interface: "balancer" }, &self.tools.pass_object)?;
+        self.carry_xdp(true)?;
         address(&balancer, lan(2), lan6(2))?;
         default_route(&self.balancer)?;
         self.router.sysctl(&["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])?;
@@ -145,6 +145,13 @@ impl Lab {
     pub fn connect_balancer_to_router(&self, interface: &str) -> Result<()> {
         let [balancer, router] = [&self.balancer, &self.router].map(|host| End { host, interface });
         cable(&balancer, &router)
+    }
+
+    /// Lets the LAN take packets that XDP sends from the balancer, as it does from the
+    /// start, or spares other packets from the balancer the program that this takes.
+    pub fn carry_xdp(&self, carry: bool) -> Result<()> {
+        let port = End { host: &self.lan, interface: "balancer" };
+        if carry { pass_xdp(&port, &self.tools.pass_object) } else { no_xdp(&port) }
     }
 
     /// Pulls the cable of a backend, or plugs it in again.

@@ -32,7 +32,7 @@ pub use daemon::{Daemon, Stats};
 pub use host::Host;
 pub use lab::{Lab, Settings};
 pub use process::Process;
-pub use servers::{dnsmasq, nginx};
+pub use servers::{dnsmasq, nginx, nginx_kept_alive};
 pub use state::{clean_all, sweep};
 pub use tools::{Tools, run};
 pub use wait::wait_until;

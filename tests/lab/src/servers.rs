@@ -9,13 +9,22 @@ use crate::lab::Lab;
 use crate::process::Process;
 use crate::wait::wait_until;
 
-/// Starts nginx: HTTP on port 80 of every address.
+/// Starts nginx: HTTP on port 80 of every address, one request for each connection, so
+/// that a client's connections are counted by its answers.
 pub fn nginx(lab: &Lab, host: &Host) -> Result<Process> {
+    web_server(lab, host, "keepalive_timeout 0;")
+}
+
+/// Starts nginx as above, but connections stay for as many requests as clients like.
+pub fn nginx_kept_alive(lab: &Lab, host: &Host) -> Result<Process> {
+    web_server(lab, host, "keepalive_requests 1000000000;")
+}
+
+fn web_server(lab: &Lab, host: &Host, keepalive: &str) -> Result<Process> {
     let name = &host.name;
     let dir = lab.file(&format!("{name}.nginx"));
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let at = dir.display();
-    // One request for each connection: a client's connections are counted by its answers.
     let config = format!(
         "daemon off;
 master_process off;
@@ -25,7 +34,7 @@ error_log stderr;
 events {{ worker_connections 512; }}
 http {{
     access_log off;
-    keepalive_timeout 0;
+    {keepalive}
     client_body_temp_path {at}/body;
     proxy_temp_path {at}/proxy;
     fastcgi_temp_path {at}/fastcgi;

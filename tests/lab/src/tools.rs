@@ -18,7 +18,7 @@ impl Tools {
     pub fn from_env() -> Result<Self> {
         let file = |name: &str| -> Result<PathBuf> {
             let path = std::env::var_os(name).with_context(|| {
-                format!("{name} is not set: run these tests with `cargo xtask test`")
+                format!("{name} is not set: run this with `cargo xtask test` or `compare`")
             })?;
             Ok(path.into())
         };

@@ -58,3 +58,8 @@ pub(crate) fn pass_xdp(end: &End, object: &Path) -> Result<()> {
     .with_context(|| format!("cannot attach {} to {dev}", object.display()))?;
     Ok(())
 }
+
+/// Takes the program off again.
+pub(crate) fn no_xdp(end: &End) -> Result<()> {
+    end.host.ip(&format!("link set dev {} xdpdrv off", end.interface))
+}
