@@ -1,9 +1,8 @@
-//! `lb-daemon check`: everything about a file, without touching anything.
+//! `lb-daemon check`: everything about a file, without touching anything else.
 
 use std::{fmt, path::Path};
 
 use super::{
-    host::Comparison,
     load,
     model::Config,
     problem::{Loaded, Problem},
@@ -37,9 +36,9 @@ impl CheckOutcome {
     }
 }
 
-/// Reads and checks the file at `path`, against a host if there is one.
-pub fn check(path: &Path, host: Option<&Comparison>) -> CheckOutcome {
-    match load(path, host) {
+/// Reads and checks the file at `path`.
+pub fn check(path: &Path) -> CheckOutcome {
+    match load(path) {
         Ok(Loaded { config, warnings }) => {
             CheckOutcome { config: Some(config), problems: Vec::new(), warnings }
         }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     api::{InstanceLock, RuntimeDir, Server},
-    config::{self, Comparison, Config, Loaded, Severity},
+    config::{self, Config, Loaded},
     control::{Controller, Interfaces, Parts, targets},
     dataplane::{BackendStats, Kernel, KernelSlots},
     health::Prober,
@@ -43,9 +43,7 @@ const REQUESTS: usize = 64;
 pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let RunOptions { instance, config_path } = options;
     let lock = InstanceLock::acquire(&RuntimeDir::default(), &instance)?;
-    // A host that is not ready yet, at boot, is no reason not to begin.
-    let host = Comparison::with_this_host(Severity::Warn);
-    let Loaded { config, warnings } = config::load(&config_path, Some(&host))?;
+    let Loaded { config, warnings } = config::load(&config_path)?;
     for warning in &warnings {
         warn!("{warning}");
     }
