@@ -103,9 +103,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// Writes the entry; returns whether the slots have to follow. They do that
     /// in their turn ([`Self::tell_slots`]), since to look through the slots of
-    /// all services takes longer than to mark a backend in all of them. Only one
-    /// that returns has to wait for its slots: packets must not see it up while
-    /// one still names it as dead.
+    /// all services takes longer than to mark a backend in all of them. Before
+    /// one that returns, only those change that still name its dead self.
     fn put(&mut self, subject: &Subject<'_>, now: u64) -> bool {
         let Subject { service_id, id, mode, address, health, probed } = *subject;
         let next_hop = self.view.next_hops.get(&address);
@@ -114,12 +113,12 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let was = self.health.insert(id, health).unwrap_or_default();
         let returns = was == Health::Dead && health != Health::Dead;
         if returns {
-            self.engine.backend_changed(service_id, id, health, now);
+            self.engine.backend_returns(service_id, id, now);
         }
         if entry != present {
             self.plane.set_backend(id, &entry);
         }
-        was != health && !returns
+        was != health
     }
 
     /// Tells the slots what the entries say by now.

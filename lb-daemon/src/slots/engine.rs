@@ -99,17 +99,25 @@ impl<M: SlotMemory> Engine<M> {
         }
     }
 
-    /// A backend's health has changed. One that died: mark it in its map entry
-    /// first, then call this. One that is back: call this first, for no slot
-    /// may name its dead self when packets see it up.
-    pub fn backend_changed(&mut self, service_id: u16, id: u16, health: Health, now: u64) {
-        let was = self.health[id as usize];
-        if was == Health::Dead
-            && health != Health::Dead
+    /// To be called before a backend that was dead is marked up: no slot may
+    /// still name its dead self. That is quick; the slots that it is to have
+    /// again follow with [`Self::backend_changed`].
+    pub fn backend_returns(&mut self, service_id: u16, id: u16, now: u64) {
+        if self.health[id as usize] == Health::Dead
             && let Some((slots, mut around)) = self.service(service_id, now)
         {
             slots.forget_former_life(id, &mut around);
         }
+    }
+
+    /// A backend's health has changed. One that died: mark it in its map entry
+    /// first, then call this. One that is back: call [`Self::backend_returns`]
+    /// first, then mark it, then call this.
+    pub fn backend_changed(&mut self, service_id: u16, id: u16, health: Health, now: u64) {
+        if health != Health::Dead {
+            self.backend_returns(service_id, id, now);
+        }
+        let was = self.health[id as usize];
         self.health[id as usize] = health;
         if was != health
             && let Some((slots, mut around)) = self.service(service_id, now)

@@ -199,10 +199,10 @@ impl ServiceSlots {
             if word.settled() == id && word.current() != id {
                 self.write(one, forget_settled(word), around);
                 one.until = around.now;
+                self.next_deadline = self.next_deadline.min(around.now);
             }
         }
         self.active = active;
-        self.note_deadline();
     }
 
     /// Whether any word asks the previous table.

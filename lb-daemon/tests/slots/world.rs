@@ -41,6 +41,8 @@ pub struct World {
     health: Vec<Health>,
     /// Its id waits to be used again.
     retired: Vec<bool>,
+    /// What packets see of a backend and the slots have not heard.
+    untold: Option<(u16, Health)>,
     owners: Vec<u16>,
     clients: Vec<Client>,
     scan: Option<RunningScan>,
@@ -85,6 +87,7 @@ impl World {
             dead: vec![false; 1 << 16],
             health: vec![Health::Up; BACKENDS as usize],
             retired: vec![false; BACKENDS as usize],
+            untold: None,
             owners,
             clients: vec![Client::Quiet; TUPLES as usize],
             scan: None,
@@ -104,6 +107,9 @@ impl World {
 
     /// One random event; an error when a flow is broken.
     pub fn step(&mut self) -> Result<(), String> {
+        if self.random.chance(4) {
+            self.tell_slots();
+        }
         match self.random.below(200) {
             0..30 => self.time_passes(),
             30..110 => self.client_sends()?,
@@ -246,6 +252,7 @@ impl World {
                 *owner = healthy[self.random.below(healthy.len() as u64) as usize];
             }
         }
+        self.tell_slots();
         self.engine.set_desired(SERVICE, &self.owners, self.now);
     }
 
@@ -279,9 +286,24 @@ impl World {
         }
     }
 
+    /// The slots hear of it at once or, as where a thousand services have to, after
+    /// packets have seen it.
     fn set_health(&mut self, id: u16, health: Health) {
+        self.tell_slots();
         self.health[id as usize] = health;
-        self.engine.backend_changed(SERVICE, id, health, self.now);
+        if health != Health::Dead {
+            self.engine.backend_returns(SERVICE, id, self.now);
+        }
+        self.untold = Some((id, health));
+        if self.random.chance(2) {
+            self.tell_slots();
+        }
+    }
+
+    fn tell_slots(&mut self) {
+        if let Some((id, health)) = self.untold.take() {
+            self.engine.backend_changed(SERVICE, id, health, self.now);
+        }
     }
 
     fn id_is_retired(&mut self) {
@@ -370,6 +392,7 @@ impl World {
             _ => {}
         }
         self.scan = None;
+        self.untold = None;
         let died = self.engine.memory_mut();
         let slots = died.left_behind.take().unwrap_or_else(|| died.slots.clone());
         let memory = Memory::new(slots, self.mutant);
@@ -394,6 +417,7 @@ impl World {
     }
 
     fn table_changes(&mut self) {
+        self.tell_slots();
         let count = 1 + self.random.below(6) as u32;
         let key = [self.random.next(); 2];
         let Some(base) = self.space.allocate(count, self.now) else { return };

@@ -1,5 +1,5 @@
-//! One host that serves a thousand services dies: how long until all its
-//! entries say so, and until no slot leads to it.
+//! One host that serves a thousand services dies and returns: how long until all
+//! its entries say so, and until no slot leads to it.
 //!
 //! The daemon's own controller, on maps of its own in the kernel, is told what
 //! its probes would tell it.
@@ -14,7 +14,7 @@ use aya::maps::{Map, MapData};
 use lb_common::abi::{
     Backend, MAX_BACKENDS, MAX_SERVICES, Service, SlotWord, backend_flags, map_names,
 };
-use lb_daemon::config;
+use lb_daemon::config::{self, Config};
 use lb_daemon::control::{Controller, Parts, targets};
 use lb_daemon::dataplane::{Kernel, KernelSlots};
 use lb_daemon::health::{HealthEvent, State};
@@ -34,6 +34,8 @@ const DEATHS: u8 = 5;
 pub struct Death {
     /// From the news to the last entry's bit.
     pub marked: f64,
+    /// The same when a host returns; one run.
+    pub returned: f64,
     /// From the news to the last slot.
     pub tables: f64,
     /// The longest that the loop does something else before it looks for news.
@@ -54,62 +56,116 @@ impl Drop for Place {
 }
 
 pub fn measure(object: &[u8]) -> Result<Death> {
-    let name = format!("lb-bench-{}", std::process::id());
-    let place = Place { pins: PinDir::of_instance(&name), state: std::env::temp_dir().join(&name) };
-    let config =
-        config::parse("bench", &file()).map_err(|problems| anyhow::anyhow!("{problems}"))?.config;
-    let sizes = MapSizes { slots: config.limits.slot_space, flows: config.limits.flow_entries };
-    let loaded = loader::load(object, &place.pins, sizes).context("cannot load the program")?;
-    let state_file = StateFile::in_directory(&place.state);
-    let parts = Parts {
-        plane: Kernel::open(&place.pins, loaded.clock)?,
-        slots: KernelSlots::open(&place.pins)?,
-        slot_space: sizes.slots,
-        identity: state_file.fresh()?,
-        state_file,
-        config,
-    };
-    let mut controller = Controller::new(parts, true)?;
-    controller.view_mut().next_hops = Arc::new(next_hops());
-    controller.start()?;
-    while controller.has_work() {
-        controller.work();
-    }
-    let entries = pinned(&place.pins, map_names::BACKENDS)?;
-    let entries: Mapped<Backend> = Mapped::of(&entries, MAX_BACKENDS)?;
-    let services = pinned(&place.pins, map_names::SERVICES)?;
-    let services: Mapped<Service> = Mapped::of(&services, MAX_SERVICES)?;
-    let slots = pinned(&place.pins, map_names::SLOTS)?;
-    let slots: Mapped<u64> = Mapped::of(&slots, sizes.slots)?;
-    let (mut marked, mut tables, mut away) = (Vec::new(), Vec::new(), Longest::default());
-    for host in 1..=DEATHS {
-        let all = targets(controller.config());
-        let target = all.into_iter().find(|target| target.address == address(host));
-        let event = HealthEvent {
-            target: Arc::new(target.context("every host is probed")?),
-            state: State::Dead,
-            reason: "refused".into(),
-            at: SystemTime::now(),
+    let returned = Scene::new(object)?.death_and_return()?;
+    Scene::new(object)?.deaths(returned)
+}
+
+/// A thousand services, settled.
+struct Scene {
+    controller: Controller<Kernel, KernelSlots>,
+    entries: Mapped<Backend>,
+    services: Mapped<Service>,
+    slots: Mapped<u64>,
+    _place: Place,
+}
+
+impl Scene {
+    fn new(object: &[u8]) -> Result<Self> {
+        let name = format!("lb-bench-{}", std::process::id());
+        let place =
+            Place { pins: PinDir::of_instance(&name), state: std::env::temp_dir().join(&name) };
+        let config = config::parse("bench", &file())
+            .map_err(|problems| anyhow::anyhow!("{problems}"))?
+            .config;
+        let sizes = MapSizes { slots: config.limits.slot_space, flows: config.limits.flow_entries };
+        let loaded = loader::load(object, &place.pins, sizes).context("cannot load the program")?;
+        let state_file = StateFile::in_directory(&place.state);
+        let parts = Parts {
+            plane: Kernel::open(&place.pins, loaded.clock)?,
+            slots: KernelSlots::open(&place.pins)?,
+            slot_space: sizes.slots,
+            identity: state_file.fresh()?,
+            state_file,
+            config,
         };
-        let start = Instant::now();
-        controller.view_mut().note(event);
-        controller.refresh()?;
-        marked.push(milliseconds(start));
-        let dead = dead(&entries);
-        ensure!(dead.len() == usize::from(host) * SERVICES, "{} entries say dead", dead.len());
+        let mut controller = Controller::new(parts, true)?;
+        controller.view_mut().next_hops = Arc::new(next_hops());
+        controller.start()?;
         while controller.has_work() {
-            away.time(|| controller.work());
+            controller.work();
         }
-        tables.push(milliseconds(start));
-        let led = led_to(&services, &slots, &dead);
-        ensure!(led == 0, "{led} slots still lead to the dead host");
-        away.time(|| controller.tick())?;
-        away.time(|| controller.housekeep())?;
-        away.time(|| controller.refresh())?;
-        away.time(|| controller.to_remember());
-        away.time(|| controller.next_hop_targets());
+        let entries = pinned(&place.pins, map_names::BACKENDS)?;
+        let services = pinned(&place.pins, map_names::SERVICES)?;
+        let slots = pinned(&place.pins, map_names::SLOTS)?;
+        Ok(Self {
+            controller,
+            entries: Mapped::of(&entries, MAX_BACKENDS)?,
+            services: Mapped::of(&services, MAX_SERVICES)?,
+            slots: Mapped::of(&slots, sizes.slots)?,
+            _place: place,
+        })
     }
-    Ok(Death { marked: median(&mut marked), tables: median(&mut tables), away: away.0 })
+
+    /// Hosts die, one after the other.
+    fn deaths(mut self, returned: f64) -> Result<Death> {
+        let (mut marked, mut tables, mut away) = (Vec::new(), Vec::new(), Longest::default());
+        for host in 1..=DEATHS {
+            let start = Instant::now();
+            marked.push(self.becomes(host, State::Dead, host.into())?);
+            let controller = &mut self.controller;
+            while controller.has_work() {
+                away.time(|| controller.work());
+            }
+            tables.push(milliseconds(start));
+            let led = led_to(&self.services, &self.slots, &dead(&self.entries));
+            ensure!(led == 0, "{led} slots still lead to the dead host");
+            away.time(|| controller.tick())?;
+            away.time(|| controller.housekeep())?;
+            away.time(|| controller.refresh())?;
+            away.time(|| controller.to_remember());
+            away.time(|| controller.next_hop_targets());
+        }
+        Ok(Death {
+            marked: median(&mut marked),
+            returned,
+            tables: median(&mut tables),
+            away: away.0,
+        })
+    }
+
+    /// The same host, once its slots have others.
+    fn death_and_return(mut self) -> Result<f64> {
+        self.becomes(1, State::Dead, 1)?;
+        while self.controller.has_work() {
+            self.controller.work();
+        }
+        self.becomes(1, State::Up, 0)
+    }
+
+    /// Tells the controller, and returns the milliseconds until all entries say
+    /// so. `dead_hosts`: how many are dead then.
+    fn becomes(&mut self, host: u8, state: State, dead_hosts: usize) -> Result<f64> {
+        let event = news(self.controller.config(), host, state)?;
+        let start = Instant::now();
+        self.controller.view_mut().note(event);
+        self.controller.refresh()?;
+        let taken = milliseconds(start);
+        let dead = dead(&self.entries).len();
+        ensure!(dead == dead_hosts * SERVICES, "{dead} entries say dead");
+        Ok(taken)
+    }
+}
+
+/// What the probes would say of a host.
+fn news(config: &Config, host: u8, state: State) -> Result<HealthEvent> {
+    let all = targets(config);
+    let target = all.into_iter().find(|target| target.address == address(host));
+    Ok(HealthEvent {
+        target: Arc::new(target.context("every host is probed")?),
+        state,
+        reason: "the bench says so".into(),
+        at: SystemTime::now(),
+    })
 }
 
 /// Milliseconds that the longest of several steps took.

@@ -66,6 +66,7 @@ impl Report {
         goal("write it to the mapped array", self.tables.write / 1e3, 1.0, "ms");
         let of = format!("1 of {} hosts behind {} services dies", death::HOSTS, death::SERVICES);
         goal(&format!("{of}: marked"), self.death.marked, 10.0, "ms");
+        goal("it returns: marked", self.death.returned, 10.0, "ms");
         goal("the control loop's longest step meanwhile", self.death.away, 10.0, "ms");
         goal("no slot leads to the dead host", self.death.tables, 1000.0, "ms");
         goals
@@ -177,7 +178,7 @@ impl Report {
             "ns_per_packet": figures,
             "table_us": { "build": self.tables.build, "write": self.tables.write },
             "death_ms": {
-                "services": death::SERVICES, "marked": self.death.marked,
+                "services": death::SERVICES, "marked": self.death.marked, "returned": self.death.returned,
                 "longest_step": self.death.away, "tables": self.death.tables,
             },
             "after_one_change": moments,
