@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::{build, repo, setup, sh, todo, toolchain};
+use crate::{build, repo, setup, sh, todo};
 
 /// Measure the data path, in ns per packet (as root)
 #[derive(clap::Args)]
@@ -27,7 +27,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     sh::heading("eBPF objects");
     build::objects(&tools)?;
     sh::heading("Bench");
-    let mut command = Command::new(bench()?);
+    let mut command = Command::new(build::tool("lb-bench")?);
     command
         .env("LB_EBPF_OBJECT", repo::lb_object())
         .env("LB_HARNESS_OBJECT", repo::bpf_objects().join("harness.o"))
@@ -39,12 +39,4 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let status = command.status().context("cannot start the bench")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn bench() -> Result<std::path::PathBuf> {
-    let mut command = Command::new(toolchain::host_cargo());
-    command.current_dir(repo::root()).args(["build", "--release", "--package", "lb-bench"]);
-    let built = build::artifacts(&mut command).context("the bench does not build")?;
-    let bench = built.into_iter().find(|artifact| artifact.name == "lb-bench");
-    Ok(bench.context("cargo built no lb-bench")?.executable)
 }

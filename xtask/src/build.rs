@@ -113,6 +113,16 @@ pub struct Artifact {
     pub manifest: PathBuf,
 }
 
+/// Builds a program of this workspace that xtask runs, of the same name as its
+/// package.
+pub fn tool(package: &str) -> Result<PathBuf> {
+    let mut command = Command::new(toolchain::host_cargo());
+    command.current_dir(repo::root()).args(["build", "--release", "--package", package]);
+    let built = artifacts(&mut command).with_context(|| format!("{package} does not build"))?;
+    let tool = built.into_iter().find(|artifact| artifact.name == package);
+    Ok(tool.with_context(|| format!("cargo built no {package}"))?.executable)
+}
+
 /// Runs a cargo build, its messages on this terminal, and lists its executables.
 pub fn artifacts(command: &mut Command) -> Result<Vec<Artifact>> {
     command.arg("--message-format=json-render-diagnostics");

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 
 use crate::setup::{self, Part};
-use crate::{build, repo, sh, todo, toolchain};
+use crate::{build, repo, sh, todo};
 
 /// Compare the balancer with nginx, HAProxy and nftables on the same hosts (as root)
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let tools = setup::ensure(&[Part::Compare])?;
     let daemon = build::all(&tools, false)?;
     sh::heading("Comparison");
-    let mut command = Command::new(comparison()?);
+    let mut command = Command::new(build::tool("lb-compare")?);
     command
         .env("LB_DAEMON", daemon)
         .env("LB_PASS_OBJECT", repo::bpf_objects().join("pass.o"))
@@ -48,12 +48,4 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let status = command.status().context("cannot start the comparison")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn comparison() -> Result<std::path::PathBuf> {
-    let mut command = Command::new(toolchain::host_cargo());
-    command.current_dir(repo::root()).args(["build", "--release", "--package", "lb-compare"]);
-    let built = build::artifacts(&mut command).context("the comparison does not build")?;
-    let comparison = built.into_iter().find(|artifact| artifact.name == "lb-compare");
-    Ok(comparison.context("cargo built no lb-compare")?.executable)
 }
