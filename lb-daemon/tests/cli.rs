@@ -52,6 +52,17 @@ fn a_bad_file_is_exit_code_2_with_the_place() {
 }
 
 #[test]
+fn a_file_that_translates_is_compared_with_this_host_unless_told_not_to() {
+    let snat = "mode: nat\n    snat: { addresses: 192.0.2.200 }";
+    let nat = GOOD.replace("mode: dsr", snat).replace("[eth0]", "[lo]");
+    let compared = check(&nat, &[]);
+    assert_eq!(code(&compared), 2, "{compared:?}");
+    assert!(text(&compared.stderr).contains("192.0.2.200 is neither"), "{compared:?}");
+    let alone = check(&nat, &["--file-only"]);
+    assert_eq!(code(&alone), 0, "{alone:?}");
+}
+
+#[test]
 fn what_show_prints_is_a_good_file() {
     let shown = check(GOOD, &["--show"]);
     assert_eq!(code(&shown), 0, "{shown:?}");

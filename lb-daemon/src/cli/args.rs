@@ -79,7 +79,9 @@ pub struct Run {
 
 /// Say everything that is wrong with a configuration file
 ///
-/// Needs no root, no running daemon and no kernel. Prints each problem with
+/// Needs no root and no running daemon, and changes nothing. Compares services
+/// that translate addresses with this host's ports, addresses and routes, unless
+/// told not to. Prints each problem with
 /// file:line:column, the key's path, what is wrong and what would be right.
 /// Exits with 0 when the file is good and 2 when it is not.
 #[derive(Args, Debug)]
@@ -87,6 +89,7 @@ pub struct Run {
 Examples:
   lb-daemon check --config lb.yaml
   lb-daemon check --config lb.yaml --show     what it means, with every default
+  lb-daemon check --config lb.yaml --file-only
 
 See `lb-daemon --help` for exit codes.")]
 pub struct Check {
@@ -96,6 +99,10 @@ pub struct Check {
     /// Print the configuration with every default filled in
     #[arg(long)]
     pub show: bool,
+
+    /// Do not compare the file with this host: it is for another one
+    #[arg(long)]
+    pub file_only: bool,
 }
 
 /// Apply the edited configuration file to the running daemon

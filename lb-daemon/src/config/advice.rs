@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    model::{Config, Health, Protocol, Seed, Service},
+    model::{Config, Health, Protocol, Seed, Service, UdpFlows},
     raw::{self, File},
     report::Report,
     yaml::At,
@@ -32,11 +32,13 @@ pub(super) fn give(file: &File, config: &Config, report: &mut Report) {
         );
     }
     second_table(file, config, report);
+    nothing_to_log(file, config, report);
     for (typed, service) in file.services.iter().zip(&config.services) {
         pool(typed, service, report);
         shares(typed, service, report);
         times(typed, service, report);
         probes(typed, service, report);
+        kept_anyway(typed, service, report);
     }
 }
 
@@ -50,6 +52,15 @@ fn second_table(file: &File, config: &Config, report: &mut Report) {
         let help =
             format!("set it to {needed} or more, so that a table's size can be changed later");
         report.warning(at.or(file.services_at).unwrap_or(file.at), message, help);
+    }
+}
+
+fn nothing_to_log(file: &File, config: &Config, report: &mut Report) {
+    if let Some(log) = file.nat_log.right()
+        && config.services.iter().all(|service| service.mode.snat().is_none())
+    {
+        let help = "it is written once a service has mode nat or dnat";
+        report.warning(log.at, "no service translates addresses", help);
     }
 }
 
@@ -113,12 +124,21 @@ fn probes(typed: &raw::Service, service: &Service, report: &mut Report) {
     let guessed = typed.common.health.port.right().is_none();
     if let (Health::Tcp(health), [Protocol::Udp]) = (&service.health, &service.protocols[..])
         && guessed
+        && let Some(port) =
+            service.backends.iter().find_map(|backend| service.probe_port(health, backend))
     {
-        let message = format!(
-            "the service is UDP only, its probes are TCP connections to port {}",
-            health.port
-        );
+        let message =
+            format!("the service is UDP only, its probes are TCP connections to port {port}",);
         let help = "give health.port where something listens on TCP, or health: { type: none }";
         report.warning(place(typed), message, help);
+    }
+}
+
+fn kept_anyway(typed: &raw::Service, service: &Service, report: &mut Report) {
+    if let (Some(udp), Some(_)) = (typed.common.udp.right(), service.mode.snat())
+        && udp.value == UdpFlows::Keep
+    {
+        let message = format!("mode {} keeps UDP flows in any case", service.mode.name());
+        report.warning(udp.at, message, "remove udp, or give { responses: N }");
     }
 }

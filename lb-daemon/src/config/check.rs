@@ -1,8 +1,9 @@
-//! `lb-daemon check`: everything about a file, without touching anything else.
+//! `lb-daemon check`: everything about a file, without touching anything.
 
 use std::{fmt, path::Path};
 
 use super::{
+    host::Comparison,
     load,
     model::Config,
     problem::{Loaded, Problem},
@@ -36,9 +37,9 @@ impl CheckOutcome {
     }
 }
 
-/// Reads and checks the file at `path`.
-pub fn check(path: &Path) -> CheckOutcome {
-    match load(path) {
+/// Reads and checks the file at `path`, against a host if there is one.
+pub fn check(path: &Path, host: Option<&Comparison>) -> CheckOutcome {
+    match load(path, host) {
         Ok(Loaded { config, warnings }) => {
             CheckOutcome { config: Some(config), problems: Vec::new(), warnings }
         }

@@ -9,14 +9,16 @@ use std::{
 
 use super::{
     advice, conflicts,
+    host::{self, Comparison},
     problem::{Loaded, Position, Problems},
     raw,
     report::Report,
     resolve, yaml,
 };
 
-/// Reads, validates and completes the file at `path`.
-pub fn load(path: &Path) -> Result<Loaded, Problems> {
+/// Reads, validates and completes the file at `path`, and holds it to a host
+/// if there is one to compare with.
+pub fn load(path: &Path, host: Option<&Comparison>) -> Result<Loaded, Problems> {
     let name = path.display().to_string();
     let mut report = Report::new(&name);
     let bytes = match read(path) {
@@ -28,7 +30,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
         }
     };
     match String::from_utf8(bytes) {
-        Ok(text) => parse(&name, &text),
+        Ok(text) => parse_for(&name, &text, host),
         Err(error) => {
             let good =
                 String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
@@ -46,6 +48,15 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// Validates and completes `text`; `source_name` is the file's name in
 /// messages and tells where a relative `seed_file` is.
 pub fn parse(source_name: &str, text: &str) -> Result<Loaded, Problems> {
+    parse_for(source_name, text, None)
+}
+
+/// As [`parse`], and held to a host if there is one to compare with.
+pub fn parse_for(
+    source_name: &str,
+    text: &str,
+    host: Option<&Comparison>,
+) -> Result<Loaded, Problems> {
     let mut report = Report::new(source_name);
     let directory = Path::new(source_name).parent().unwrap_or(Path::new(""));
     let tree = yaml::build(text, &mut report);
@@ -55,6 +66,9 @@ pub fn parse(source_name: &str, text: &str) -> Result<Loaded, Problems> {
     conflicts::find(&file, &config, &mut report);
     if report.is_clean() {
         advice::give(&file, &config, &mut report);
+        if let Some(comparison) = host {
+            host::compare(&file, &config, comparison, &mut report);
+        }
     }
     report.finish(Some(config))
 }

@@ -4,7 +4,8 @@
 //! text ─► yaml ─► raw ─► resolve ─► Config
 //!         tree    typed  defaults     │
 //!         with    keys   filled in    ├─ conflicts: what is wrong together
-//!         places                      └─ advice: warnings
+//!         places                      ├─ advice: warnings
+//!                                     └─ host: what cannot work on this host
 //! ```
 //!
 //! Every stage reports its problems and goes on, so that one run shows all of
@@ -14,6 +15,7 @@ mod advice;
 mod check;
 mod conflicts;
 mod duration;
+mod host;
 mod identity;
 mod load;
 mod model;
@@ -29,13 +31,15 @@ mod yaml;
 mod tests;
 
 pub use check::{CheckOutcome, check};
+pub use host::{Comparison, HostFacts, Network};
 pub use identity::{BackendKey, Frontend, ServiceKey};
-pub use load::{load, parse};
+pub use load::{load, parse, parse_for};
 pub use model::{
-    Backend, Config, Control, Health, Idle, InitialState, Interface, Limits, Mode, OnBackendDead,
-    OnExit, OuterSource, Ports, Prefix, Protocol, Scheduler, Seed, Service, TcpHealth, Tunnel,
-    UdpFlows, Unserved, XdpMode,
+    Backend, Config, Control, Health, Idle, InitialState, Interface, Limits, Mode, NatLog,
+    OnBackendDead, OnExit, OuterSource, PortRange, Ports, Prefix, Protocol, Scheduler, Seed,
+    Service, Snat, TcpHealth, Tunnel, UdpFlows, Unserved, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::default_table_size;
+pub use report::Severity;
 pub use show::effective_yaml;

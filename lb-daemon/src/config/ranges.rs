@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use lb_common::abi;
 
+use super::model::PortRange;
+
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
@@ -51,6 +53,16 @@ pub(super) const TABLE_SIZE: Number = number("a table size", 251, 65_537);
 pub(super) const TTL: Number = number("a TTL", 1, 255);
 pub(super) const DEFAULT_TTL: u32 = 64;
 
+/// Fewer ports are used up by a handful of clients.
+pub(super) const FEWEST_PORTS: u32 = 64;
+pub(super) const SNAT_PORT: Number = number("a port of a range", 1024, 65_535);
+/// Below the ports that Linux gives its own connections (32768-60999).
+pub(super) const DEFAULT_PORTS: PortRange = PortRange { first: 10_240, last: 32_767 };
+/// Of one family.
+pub(super) const MOST_SNAT_ADDRESSES: usize = 16;
+pub(super) const REST: Time = time("a time of rest", seconds(1), seconds(3600), seconds(60));
+pub(super) const RESPONSES: Number = number("a number of replies", 1, 65_535);
+
 pub(super) const RISE: Number = number("a number of probes", 1, 100);
 pub(super) const DEFAULT_RISE: u32 = 2;
 pub(super) const FALL: Number = number("a number of probes", 1, 100);
@@ -68,6 +80,12 @@ pub(super) const SLOT_SPACE: Number = number("a number of slots", 65_537, 1 << 2
 pub(super) const DEFAULT_SLOT_SPACE: u32 = abi::DEFAULT_SLOT_SPACE;
 pub(super) const FLOW_ENTRIES: Number = number("a number of flow entries", 1024, 1 << 24);
 pub(super) const DEFAULT_FLOW_ENTRIES: u32 = abi::DEFAULT_FLOW_ENTRIES;
+pub(super) const NAT_FLOWS: Number = number("a number of translated flows", 0, 1 << 23);
+/// With at least one service that translates; otherwise none.
+pub(super) const DEFAULT_NAT_FLOWS: u32 = 262_144;
+pub(super) const DEFAULT_NAT_FLOWS_WIDE: u32 = 32_768;
+pub(super) const NAT_LOG_RATE: Number = number("a rate per second", 1, 10_000_000);
+pub(super) const DEFAULT_NAT_LOG_RATE: u32 = 10_000;
 pub(super) const RATE: Number = rate("a rate per second");
 pub(super) const DEFAULT_RESET_RATE: u32 = 10_000;
 pub(super) const DEFAULT_UNSERVED_RATE: u32 = 1000;

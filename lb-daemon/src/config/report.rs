@@ -16,16 +16,38 @@ pub(super) struct Report {
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     more: usize,
+    severity: Severity,
+}
+
+/// What becomes of problems.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Severity {
+    /// The file is refused.
+    Refuse,
+    Warn,
 }
 
 impl Report {
     pub fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new(), more: 0 }
+        Self {
+            file: file.to_owned(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            more: 0,
+            severity: Severity::Refuse,
+        }
+    }
+
+    /// How problems at values are taken from now on.
+    pub fn treat(&mut self, severity: Severity) {
+        self.severity = severity;
     }
 
     /// A problem with what stands at `at`.
     pub fn problem(&mut self, at: At, message: impl Display, help: impl Display) {
-        if self.has_room() {
+        if self.severity == Severity::Warn {
+            self.warning(at, message, help);
+        } else if self.has_room() {
             self.problem_at(at.position(), &at.path(), message, help);
         }
     }
@@ -64,6 +86,7 @@ impl Report {
         // A wrong default is found anew by every service that takes it.
         self.problems.dedup();
         self.warnings.sort_by_key(|warning| warning.position);
+        self.warnings.dedup();
         match config {
             Some(config) if self.problems.is_empty() => {
                 Ok(Loaded { config, warnings: self.warnings })

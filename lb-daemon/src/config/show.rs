@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::model::{Config, OuterSource, Ports, Seed, Tunnel};
+use super::model::{Config, Mode, OuterSource, PortRange, Ports, Seed, Tunnel, UdpFlows};
 
 const HIDDEN_SEED: &str = "# seed: (set in the file, not shown)\n";
 
@@ -36,6 +36,40 @@ impl Serialize for Ports {
             Self::Any => serializer.serialize_str("any"),
             Self::List(ports) => ports.serialize(serializer),
         }
+    }
+}
+
+impl Serialize for PortRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for UdpFlows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Fast => serializer.serialize_str("fast"),
+            Self::Keep => serializer.serialize_str("keep"),
+            Self::Responses(responses) => {
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry("responses", responses)?;
+                map.end()
+            }
+        }
+    }
+}
+
+/// The mode's name, and the map of what it needs to know beside it.
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("mode", self.name())?;
+        match self {
+            Self::Dsr => {}
+            Self::Ipip(tunnel) => map.serialize_entry("tunnel", tunnel)?,
+            Self::Nat(snat) | Self::Dnat(snat) => map.serialize_entry("snat", snat)?,
+        }
+        map.end()
     }
 }
 

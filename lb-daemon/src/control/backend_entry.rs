@@ -62,6 +62,7 @@ fn is_same_way(wanted: &Wanted<'_>, present: &Backend) -> bool {
     let tunnel = present.flags & flag::TUNNEL != 0;
     let same = match wanted.mode {
         Mode::Dsr => !tunnel,
+        Mode::Nat(_) | Mode::Dnat(_) => !tunnel,
         Mode::Ipip(_) => tunnel && present.outer_destination == bytes(wanted.address),
     };
     same && present.flags & flag::RESOLVED != 0
@@ -80,6 +81,7 @@ fn reach(wanted: &Wanted<'_>, hop: &NextHop) -> Option<Backend> {
         Mode::Dsr if hop.gateway.is_some() => None,
         Mode::Dsr => Some(Backend { mtu: clamp(hop.mtu), ..base }),
         Mode::Ipip(tunnel) => through(tunnel, wanted.address, hop, base),
+        Mode::Nat(_) | Mode::Dnat(_) => None,
     }
 }
 

@@ -59,6 +59,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let Some(known) = self.identity.services.get(&service.name).cloned() else {
             return Ok(());
         };
+        if service.mode.snat().is_some() {
+            let what = format!("mode {} is not in this program", service.mode.name());
+            self.trouble(&service.name, Some(what));
+            return Ok(());
+        }
         self.tell_slots(&known)?;
         let Some(stored) = known.table else {
             let what = "the slot space has no room for its table yet; raise limits.slot_space, or \

@@ -58,7 +58,7 @@ impl From<&Status> for Remembered {
 
 /// What is probed for a backend, if anything.
 pub fn target(service: &Service, backend: &Backend) -> Option<Target> {
-    Target::for_backend(backend.address, &service.health)
+    Target::for_backend(service, backend)
 }
 
 /// Everything that is to be probed.

@@ -14,7 +14,7 @@ use crate::{
         protocol::{Error, ErrorCode, Reloaded},
         types::Stats,
     },
-    config::{self, Config, Loaded},
+    config::{self, Comparison, Config, Loaded, Severity},
 };
 
 /// The outcome of a request.
@@ -65,7 +65,8 @@ impl Requests {
 
 /// Or all that is wrong.
 fn read(path: &Path) -> Result<Accepted, Vec<String>> {
-    let loaded = config::load(path).map_err(|problems| {
+    let host = Comparison::with_this_host(Severity::Refuse);
+    let loaded = config::load(path, Some(&host)).map_err(|problems| {
         problems.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
     })?;
     let readers = readers(&loaded.config).map_err(|error| vec![format!("{error:#}")])?;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     api::{InstanceLock, RuntimeDir, Server},
-    config::{self, Config, Loaded},
+    config::{self, Comparison, Config, Loaded, Severity},
     control::{Controller, Interfaces, Parts, targets},
     dataplane::{BackendStats, Kernel, KernelSlots},
     health::Prober,
@@ -43,7 +43,9 @@ const REQUESTS: usize = 64;
 pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let RunOptions { instance, config_path } = options;
     let lock = InstanceLock::acquire(&RuntimeDir::default(), &instance)?;
-    let Loaded { config, warnings } = config::load(&config_path)?;
+    // A host that is not ready yet, at boot, is no reason not to begin.
+    let host = Comparison::with_this_host(Severity::Warn);
+    let Loaded { config, warnings } = config::load(&config_path, Some(&host))?;
     for warning in &warnings {
         warn!("{warning}");
     }

@@ -1,6 +1,9 @@
 //! What is right by itself and wrong together.
 
 mod capacity;
+pub(super) mod pools;
+mod sources;
+mod translation;
 mod vips;
 
 use std::{
@@ -29,6 +32,11 @@ pub(super) fn find(file: &File, config: &Config, report: &mut Report) {
     }
     vips::unserved(file, config, report);
     vips::backends(file, report);
+    translation::find(file, config, report);
+    sources::find(file, config, report);
+    let pools = pools::pools(file, config, pools::unnamed);
+    pools::overlaps(&pools, report);
+    pools::vips(&pools, file, config, report);
 }
 
 /// What must not stand twice in one service.

@@ -6,6 +6,7 @@
 //! maps. Serialised, it is a configuration file again.
 
 mod mode;
+mod nat;
 mod service;
 
 use std::{fmt, path::PathBuf};
@@ -13,6 +14,7 @@ use std::{fmt, path::PathBuf};
 use serde::Serialize;
 
 pub use mode::{Mode, OuterSource, Prefix, Tunnel};
+pub use nat::{NatLog, PortRange, Snat};
 pub use service::{
     Backend, Health, Idle, InitialState, OnBackendDead, Ports, Protocol, Scheduler, Service,
     TcpHealth, UdpFlows, Unserved,
@@ -26,6 +28,9 @@ pub struct Config {
     pub seed: Seed,
     pub control: Control,
     pub limits: Limits,
+    /// `None`: translated flows are not logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nat_log: Option<NatLog>,
     pub services: Vec<Service>,
 }
 
@@ -91,6 +96,10 @@ pub struct Limits {
     /// Slots of all services together.
     pub slot_space: u32,
     pub flow_entries: u32,
+    /// Translated flows that are IPv4 on both sides. 0: no table.
+    pub nat_flows: u32,
+    /// All other translated flows. 0: no table.
+    pub nat_flows_wide: u32,
     /// RSTs for flows of dead backends.
     pub reset_rate: u32,
     /// RSTs and unreachables for unserved ports.

@@ -2,16 +2,20 @@
 
 use std::{fmt, net::IpAddr};
 
-use serde::Serialize;
+use super::Snat;
 
 /// How a packet gets to its backend.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(tag = "mode", content = "tunnel", rename_all = "lowercase")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Mode {
     /// Direct server return in one L2 network: MAC addresses are rewritten.
     Dsr,
     /// Direct server return through an IP-in-IP tunnel.
     Ipip(Tunnel),
+    /// Both addresses and ports are translated; replies come back here.
+    Nat(Snat),
+    /// The destination is translated, the client's address kept; backends
+    /// route their replies back through here.
+    Dnat(Snat),
 }
 
 impl Mode {
@@ -19,6 +23,16 @@ impl Mode {
         match self {
             Self::Dsr => "dsr",
             Self::Ipip(_) => "ipip",
+            Self::Nat(_) => "nat",
+            Self::Dnat(_) => "dnat",
+        }
+    }
+
+    /// Translated sources, in the modes that translate.
+    pub const fn snat(&self) -> Option<&Snat> {
+        match self {
+            Self::Nat(snat) | Self::Dnat(snat) => Some(snat),
+            Self::Dsr | Self::Ipip(_) => None,
         }
     }
 }

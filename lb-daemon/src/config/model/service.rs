@@ -39,6 +39,17 @@ pub struct Service {
     pub backends: Vec<Backend>,
 }
 
+impl Service {
+    /// The port at which probes find `backend`, if the file says so for any.
+    pub fn probe_port(&self, probe: &TcpHealth, backend: &Backend) -> Option<u16> {
+        let first = match &self.ports {
+            Ports::Any => None,
+            Ports::List(ports) => ports.first().copied(),
+        };
+        probe.port.or(backend.port).or(first)
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ports {
     /// Every port that no other service of the VIP and protocol names.
@@ -93,7 +104,9 @@ pub enum Health {
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct TcpHealth {
-    pub port: u16,
+    /// `None`: where the backend serves; ask [`Service::probe_port`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     #[serde(serialize_with = "duration::serialize")]
     pub interval: Duration,
     #[serde(serialize_with = "duration::serialize")]
@@ -121,14 +134,16 @@ pub enum InitialState {
     Down,
 }
 
-/// Whether UDP flows are kept on their backend while a slot changes owner.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// How long UDP flows are kept on their backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UdpFlows {
-    /// Always the slot's present owner: for request and response.
+    /// Always the slot's present owner: for request and response. A
+    /// translated flow stays with its backend until it is idle all the same.
     Fast,
     /// Flows stay with their backend until they are idle.
     Keep,
+    /// Translated flows end with so many replies.
+    Responses(u16),
 }
 
 /// What happens to packets for a VIP's ports that no service has.
@@ -160,4 +175,7 @@ pub struct Backend {
     pub address: IpAddr,
     /// Share of new connections; 0 takes none.
     pub weight: u16,
+    /// `None`: the port that the client used. Only in the modes that translate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }

@@ -2,11 +2,13 @@
 //! with its place. Nothing is filled in and nothing is compared yet.
 
 mod fields;
+mod nat;
 mod nearest;
 mod service;
 mod top;
 mod value;
 
+pub(super) use nat::SnatKeys;
 pub(super) use service::{
     Backend, Common, HealthKeys, HealthType, ModeName, Service, TunnelKeys, TypedPorts,
 };
@@ -51,16 +53,19 @@ impl<'t, T> Given<'t, T> {
 
 /// Every map of the file: where it stands, and its keys.
 #[cfg(test)]
-pub(super) const MAPS: [(&str, &[&str]); 11] = [
+pub(super) const MAPS: [(&str, &[&str]); 14] = [
     ("", &top::KEYS),
     ("interfaces[]", &top::INTERFACE_KEYS),
     ("control", &top::CONTROL_KEYS),
     ("limits", &top::LIMIT_KEYS),
+    ("nat_log", &nat::LOG_KEYS),
     ("defaults", &service::COMMON_KEYS),
     ("services[]", &service::KEYS),
     ("services[]", &service::COMMON_KEYS),
     ("services[].health", &service::HEALTH_KEYS),
     ("services[].idle", &service::IDLE_KEYS),
+    ("services[].udp", &nat::UDP_KEYS),
     ("services[].tunnel", &service::TUNNEL_KEYS),
+    ("services[].snat", &nat::SNAT_KEYS),
     ("services[].backends[]", &service::BACKEND_KEYS),
 ];

@@ -12,12 +12,13 @@ use super::{
     },
     Given, Typed,
     fields::Fields,
+    nat::{self, SnatKeys},
     value,
 };
 
 /// Keys of a service that `defaults` does not have.
 pub(super) const KEYS: [&str; 4] = ["name", "vip", "port", "backends"];
-pub(super) const COMMON_KEYS: [&str; 14] = [
+pub(super) const COMMON_KEYS: [&str; 15] = [
     "protocol",
     "mode",
     "scheduler",
@@ -32,6 +33,7 @@ pub(super) const COMMON_KEYS: [&str; 14] = [
     "unserved",
     "on_backend_dead",
     "tunnel",
+    "snat",
 ];
 pub(super) const HEALTH_KEYS: [&str; 6] = ["type", "port", "interval", "timeout", "rise", "fall"];
 pub(super) const IDLE_KEYS: [&str; 2] = ["tcp", "udp"];
@@ -71,12 +73,15 @@ pub(in super::super) struct Common<'t> {
     pub unserved: Given<'t, Unserved>,
     pub on_backend_dead: Given<'t, OnBackendDead>,
     pub tunnel: TunnelKeys<'t>,
+    pub snat: SnatKeys<'t>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum ModeName {
     Dsr,
     Ipip,
+    Nat,
+    Dnat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,7 +112,7 @@ pub(in super::super) struct Backend<'t> {
     pub name: Option<Typed<'t, String>>,
     pub address: Option<Typed<'t, IpAddr>>,
     pub weight: Given<'t, u32>,
-    pub port: Option<At<'t>>,
+    pub port: Given<'t, u16>,
 }
 
 pub(super) fn read<'t>(at: At<'t>, report: &mut Report) -> Option<Service<'t>> {
@@ -129,7 +134,12 @@ pub(super) fn read<'t>(at: At<'t>, report: &mut Report) -> Option<Service<'t>> {
 
 pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t> {
     let protocols = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
-    let modes = [("dsr", ModeName::Dsr), ("ipip", ModeName::Ipip)];
+    let modes = [
+        ("dsr", ModeName::Dsr),
+        ("ipip", ModeName::Ipip),
+        ("nat", ModeName::Nat),
+        ("dnat", ModeName::Dnat),
+    ];
     let states = [("up", InitialState::Up), ("down", InitialState::Down)];
     let unserved = [
         ("reject", Unserved::Reject),
@@ -138,7 +148,6 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
         ("auto", Unserved::Auto),
     ];
     let on_dead = [("reset", OnBackendDead::Reset), ("reselect", OnBackendDead::Reselect)];
-    let udp = [("fast", UdpFlows::Fast), ("keep", UdpFlows::Keep)];
     let idle = fields.get("idle").and_then(|at| Fields::of(at, &IDLE_KEYS, report));
     Common {
         protocols: fields.read("protocol", report, |at, report| {
@@ -169,7 +178,7 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
         half_open: time(fields, "half_open", &ranges::HALF_OPEN, report),
         closing: time(fields, "closing", &ranges::CLOSING, report),
         arming: time(fields, "arming", &ranges::ARMING, report),
-        udp: word(fields, "udp", "a treatment of UDP flows", &udp, report),
+        udp: fields.read("udp", report, nat::udp_flows),
         unserved: word(fields, "unserved", "a treatment of unserved ports", &unserved, report),
         on_backend_dead: word(
             fields,
@@ -179,6 +188,7 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
             report,
         ),
         tunnel: fields.get("tunnel").map(|at| tunnel(at, report)).unwrap_or_default(),
+        snat: fields.get("snat").map(|at| nat::snat(at, report)).unwrap_or_default(),
     }
 }
 
@@ -221,7 +231,7 @@ fn backend<'t>(at: At<'t>, report: &mut Report) -> Option<Backend<'t>> {
         address: address.and_then(|at| typed(at, report, value::address)),
         weight: fields
             .read("weight", report, |at, report| value::number(at, &ranges::WEIGHT, report)),
-        port: fields.get("port"),
+        port: fields.read("port", report, port),
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     super::{
-        model::{Interface, OnExit, XdpMode},
+        model::{Interface, NatLog, OnExit, XdpMode},
         problem::shown,
         ranges,
         report::Report,
@@ -12,17 +12,30 @@ use super::{
     },
     Given, Typed,
     fields::Fields,
+    nat::{self, SnatKeys},
     service::{self, Common, Service},
     value,
 };
 
-pub(super) const KEYS: [&str; 8] =
-    ["interfaces", "services", "defaults", "on_exit", "seed", "seed_file", "control", "limits"];
+pub(super) const KEYS: [&str; 10] = [
+    "interfaces",
+    "services",
+    "defaults",
+    "snat",
+    "on_exit",
+    "seed",
+    "seed_file",
+    "control",
+    "limits",
+    "nat_log",
+];
 pub(super) const INTERFACE_KEYS: [&str; 2] = ["name", "xdp"];
 pub(super) const CONTROL_KEYS: [&str; 1] = ["group"];
-pub(super) const LIMIT_KEYS: [&str; 7] = [
+pub(super) const LIMIT_KEYS: [&str; 9] = [
     "slot_space",
     "flow_entries",
+    "nat_flows",
+    "nat_flows_wide",
     "reset_rate",
     "unserved_rate",
     "too_big_rate",
@@ -41,12 +54,16 @@ pub(in super::super) struct File<'t> {
     pub seed_file: Given<'t, PathBuf>,
     pub group: Given<'t, String>,
     pub limits: LimitKeys<'t>,
+    pub snat: SnatKeys<'t>,
+    pub nat_log: Given<'t, NatLog>,
 }
 
 #[derive(Default)]
 pub(in super::super) struct LimitKeys<'t> {
     pub slot_space: Given<'t, u32>,
     pub flow_entries: Given<'t, u32>,
+    pub nat_flows: Given<'t, u32>,
+    pub nat_flows_wide: Given<'t, u32>,
     pub reset_rate: Given<'t, u32>,
     pub unserved_rate: Given<'t, u32>,
     pub too_big_rate: Given<'t, u32>,
@@ -79,6 +96,8 @@ pub(in super::super) fn read<'t>(root: At<'t>, report: &mut Report) -> Option<Fi
         }),
         group: fields.get("control").map(|at| group(at, report)).unwrap_or_default(),
         limits: fields.get("limits").map(|at| limits(at, report)).unwrap_or_default(),
+        snat: fields.get("snat").map(|at| nat::snat(at, report)).unwrap_or_default(),
+        nat_log: fields.read("nat_log", report, nat::log),
     })
 }
 
@@ -167,6 +186,8 @@ fn limits<'t>(at: At<'t>, report: &mut Report) -> LimitKeys<'t> {
     LimitKeys {
         slot_space: number("slot_space", &ranges::SLOT_SPACE),
         flow_entries: number("flow_entries", &ranges::FLOW_ENTRIES),
+        nat_flows: number("nat_flows", &ranges::NAT_FLOWS),
+        nat_flows_wide: number("nat_flows_wide", &ranges::NAT_FLOWS),
         reset_rate: number("reset_rate", &ranges::RATE),
         unserved_rate: number("unserved_rate", &ranges::RATE),
         too_big_rate: number("too_big_rate", &ranges::RATE),

@@ -60,16 +60,20 @@ fn blame<'t>(own: &HealthKeys<'t>, defaults: &HealthKeys<'t>) -> Option<At<'t>> 
     places.into_iter().find_map(|given| given.right()).map(|typed| typed.at)
 }
 
-fn port(typed: &raw::Service, defaults: &HealthKeys, ports: &Ports, report: &mut Report) -> u16 {
+fn port(
+    typed: &raw::Service,
+    defaults: &HealthKeys,
+    ports: &Ports,
+    report: &mut Report,
+) -> Option<u16> {
     match (typed.common.health.port.or(&defaults.port), ports) {
-        (Given::Right(port), _) => port.value,
+        (Given::Right(port), _) => Some(port.value),
         (Given::Absent, Ports::Any) => {
             let at = typed.ports.right().map_or(typed.at, |ports| ports.at);
             let help = "give health.port, or health: { type: none } for no probes";
             report.problem(at, "with port any, probes do not know their port", help);
-            0
+            None
         }
-        (_, Ports::List(list)) => list.first().copied().unwrap_or_default(),
-        (Given::Wrong, Ports::Any) => 0,
+        _ => None,
     }
 }

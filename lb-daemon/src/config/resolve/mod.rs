@@ -5,6 +5,7 @@
 //! checked; the outcome is then thrown away with the report's problems.
 
 mod health;
+mod nat;
 mod service;
 mod tunnel;
 
@@ -18,17 +19,17 @@ use super::{
 
 /// `directory` is where a relative `seed_file` is looked for.
 pub(super) fn resolve(file: &raw::File, directory: &Path, report: &mut Report) -> Config {
+    let services: Vec<_> =
+        file.services.iter().map(|service| service::resolve(service, file, report)).collect();
+    let translates = services.iter().any(|service| service.mode.snat().is_some());
     Config {
         interfaces: file.interfaces.iter().map(|interface| interface.value.clone()).collect(),
         on_exit: file.on_exit.value_or(OnExit::Keep),
         seed: seed(file, directory, report),
         control: Control { group: file.group.right().map(|group| group.value.clone()) },
-        limits: limits(&file.limits),
-        services: file
-            .services
-            .iter()
-            .map(|service| service::resolve(service, &file.defaults, report))
-            .collect(),
+        limits: limits(&file.limits, translates),
+        nat_log: file.nat_log.right().map(|log| log.value.clone()),
+        services,
     }
 }
 
@@ -44,10 +45,14 @@ fn seed(file: &raw::File, directory: &Path, report: &mut Report) -> Seed {
     }
 }
 
-fn limits(keys: &raw::LimitKeys) -> Limits {
+/// `translates`: some service does.
+fn limits(keys: &raw::LimitKeys, translates: bool) -> Limits {
+    let nat_flows = |default| if translates { default } else { 0 };
     Limits {
         slot_space: keys.slot_space.value_or(ranges::DEFAULT_SLOT_SPACE),
         flow_entries: keys.flow_entries.value_or(ranges::DEFAULT_FLOW_ENTRIES),
+        nat_flows: keys.nat_flows.value_or(nat_flows(ranges::DEFAULT_NAT_FLOWS)),
+        nat_flows_wide: keys.nat_flows_wide.value_or(nat_flows(ranges::DEFAULT_NAT_FLOWS_WIDE)),
         reset_rate: keys.reset_rate.value_or(ranges::DEFAULT_RESET_RATE),
         unserved_rate: keys.unserved_rate.value_or(ranges::DEFAULT_UNSERVED_RATE),
         too_big_rate: keys.too_big_rate.value_or(ranges::DEFAULT_TOO_BIG_RATE),

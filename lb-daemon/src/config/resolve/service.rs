@@ -9,23 +9,23 @@ use super::{
             UdpFlows, Unserved,
         },
         ranges::{self, Time},
-        raw::{self, Common, Given, ModeName, TypedPorts},
+        raw::{self, Common, File, Given, ModeName, Typed, TypedPorts},
         report::Report,
     },
-    health, tunnel,
+    health, nat, tunnel,
 };
 
-pub(super) fn resolve(typed: &raw::Service, defaults: &Common, report: &mut Report) -> Service {
-    let own = &typed.common;
+pub(super) fn resolve(typed: &raw::Service, file: &File, report: &mut Report) -> Service {
+    let (own, defaults) = (&typed.common, &file.defaults);
     let time = |own: &Given<Duration>, default: &Given<Duration>, range: &Time| {
         own.or(default).value_or(range.default)
     };
     let ports = ports(&typed.ports);
+    let mode = mode(typed, file, report);
     Service {
         name: typed.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         vips: typed.vips.iter().map(|vip| vip.value).collect(),
         protocols: protocols(own, defaults),
-        mode: mode(typed, defaults, report),
         scheduler: own.scheduler.or(&defaults.scheduler).value_or(Scheduler::Maglev),
         table_size: table_size(typed, defaults, report),
         health: health::resolve(typed, &defaults.health, &ports, report),
@@ -38,7 +38,8 @@ pub(super) fn resolve(typed: &raw::Service, defaults: &Common, report: &mut Repo
         half_open: time(&own.half_open, &defaults.half_open, &ranges::HALF_OPEN),
         closing: time(&own.closing, &defaults.closing, &ranges::CLOSING),
         arming: time(&own.arming, &defaults.arming, &ranges::ARMING),
-        udp: own.udp.or(&defaults.udp).value_or(UdpFlows::Fast),
+        udp: udp(own, defaults, &mode),
+        mode,
         unserved: own.unserved.or(&defaults.unserved).value_or(Unserved::Auto),
         on_backend_dead: own
             .on_backend_dead
@@ -63,30 +64,61 @@ fn protocols(own: &Common, defaults: &Common) -> Vec<Protocol> {
     }
 }
 
-fn mode(typed: &raw::Service, defaults: &Common, report: &mut Report) -> Mode {
-    let own = &typed.common;
+fn mode(typed: &raw::Service, file: &File, report: &mut Report) -> Mode {
+    let (own, defaults) = (&typed.common, &file.defaults);
     let name = match own.mode.or(&defaults.mode) {
         Given::Right(name) => name.value,
         Given::Wrong => return Mode::Dsr,
         Given::Absent => {
-            let help = "give dsr (backends in the balancer's own L2 network) or ipip (through a tunnel), \
+            let help = "give nat (any backend, unchanged), dnat (the client's address is kept), dsr \
+                        (backends in the balancer's own L2 network) or ipip (through a tunnel), \
                         here or in defaults";
             report.problem(typed.at, "mode is missing", help);
             return Mode::Dsr;
         }
     };
+    let snat = || nat::snat(&own.snat, file);
     let mode = match name {
+        ModeName::Nat => Mode::Nat(snat()),
+        ModeName::Dnat => Mode::Dnat(snat()),
         ModeName::Dsr => Mode::Dsr,
         ModeName::Ipip => Mode::Ipip(tunnel::resolve(&own.tunnel, &defaults.tunnel, report)),
     };
-    if let (Mode::Dsr, Some(at)) = (&mode, own.tunnel.at) {
-        report.problem(at, "mode dsr has no tunnel", "remove tunnel, or set mode: ipip");
+    foreign_keys(typed, &mode, report);
+    mode
+}
+
+/// What the service says and its mode does not have.
+fn foreign_keys(typed: &raw::Service, mode: &Mode, report: &mut Report) {
+    let (own, name) = (&typed.common, mode.name());
+    if let (false, Some(at)) = (matches!(mode, Mode::Ipip(_)), own.tunnel.at) {
+        let message = format!("mode {name} has no tunnel");
+        report.problem(at, message, "remove tunnel, or set mode: ipip");
     }
-    for at in typed.backends.iter().filter_map(|backend| backend.port) {
-        let message = format!("mode {} does not change ports", mode.name());
+    if mode.snat().is_some() {
+        return;
+    }
+    if let Some(at) = own.snat.at {
+        let message = format!("mode {name} translates no addresses");
+        report.problem(at, message, "remove snat, or set mode: nat");
+    }
+    if let Some(Typed { value: UdpFlows::Responses(_), at }) = own.udp.right() {
+        let message = format!("in mode {name} the balancer sees no replies to count");
+        report.problem(*at, message, "give fast or keep, or set mode: nat");
+    }
+    for at in typed.backends.iter().filter_map(|backend| backend.port.right()).map(|port| port.at) {
+        let message = format!("mode {name} does not change ports");
         report.problem(at, message, "remove port: the backend listens on the service's own port");
     }
-    mode
+}
+
+/// Where replies are not seen, what `defaults` says of their number is for
+/// other services.
+fn udp(own: &Common, defaults: &Common, mode: &Mode) -> UdpFlows {
+    match own.udp.or(&defaults.udp).value_or(UdpFlows::Fast) {
+        UdpFlows::Responses(_) if mode.snat().is_none() => UdpFlows::Fast,
+        udp => udp,
+    }
 }
 
 fn table_size(typed: &raw::Service, defaults: &Common, report: &mut Report) -> u32 {
@@ -111,5 +143,6 @@ fn backend(typed: &raw::Backend) -> Option<Backend> {
         name: typed.name.as_ref()?.value.clone(),
         address: typed.address.as_ref()?.value,
         weight: u16::try_from(weight).unwrap_or(u16::MAX),
+        port: typed.port.right().map(|port| port.value),
     })
 }

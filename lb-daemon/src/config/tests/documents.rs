@@ -14,6 +14,8 @@ fn every_example_is_good_and_prints_as_itself() {
     for (name, text) in [
         ("dsr", include_str!("../../../../deploy/examples/dsr.yaml")),
         ("ipip", include_str!("../../../../deploy/examples/ipip.yaml")),
+        ("nat", include_str!("../../../../deploy/examples/nat.yaml")),
+        ("dnat", include_str!("../../../../deploy/examples/dnat.yaml")),
         ("dual-stack", include_str!("../../../../deploy/examples/dual-stack.yaml")),
     ] {
         let loaded = loaded(text);
@@ -80,6 +82,9 @@ fn file_with(map: &str, key: &str, value: &str) -> String {
     let pair = format!("{key}: {value}");
     let (top, service, backend) = match map {
         "limits" => (format!("limits: {{ {pair} }}"), String::new(), String::new()),
+        "nat_log" => {
+            (format!("nat_log: {{ path: /nat.jsonl, {pair} }}"), String::new(), String::new())
+        }
         "services[]" => (String::new(), pair, String::new()),
         "services[].backends[]" => (String::new(), String::new(), format!(", {pair}")),
         _ => {
@@ -99,7 +104,12 @@ services:
     {service}
     backends: [{{ name: b, address: 10.0.0.1{backend} }}]
 ",
-        if map.ends_with("tunnel") { "ipip" } else { "dsr" }
+        match map {
+            "services[].tunnel" => "ipip",
+            "services[].snat" | "services[].udp" | "nat_log" => "nat",
+            "services[].backends[]" if key == "port" => "nat",
+            _ => "dsr",
+        }
     )
 }
 
@@ -139,12 +149,15 @@ fn the_references_ranges_are_the_codes() {
             assert_eq!(in_range(&row, &value), expected, "{} {}: {value}", row.map, row.key);
         }
     }
-    assert_eq!(seen, 21, "rows that give a range");
+    assert_eq!(seen, 27, "rows that give a range");
 }
 
 /// What the effective configuration of a file that gives nothing says for `row`.
 fn effective(row: &Row) -> Option<String> {
-    let yaml = effective_yaml(&good(&file_with("services[]", "scheduler", "maglev")));
+    let translates = row.map.ends_with("snat") || row.key.starts_with("nat_");
+    let mode = if translates { "nat" } else { "dsr" };
+    let file = file_with("services[]", "scheduler", "maglev");
+    let yaml = effective_yaml(&good(&file.replace("mode: dsr", &format!("mode: {mode}"))));
     let tree: serde_yaml::Value = serde_yaml::from_str(&yaml).expect("valid YAML");
     let mut place = &tree;
     for step in row.map.split('.').chain([row.key.as_str()]).filter(|step| !step.is_empty()) {
@@ -170,5 +183,5 @@ fn the_references_defaults_are_the_codes() {
             assert_eq!(effective, literal, "{} {}", row.map, row.key);
         }
     }
-    assert_eq!(seen, 26, "rows that give a default");
+    assert_eq!(seen, 30, "rows that give a default");
 }

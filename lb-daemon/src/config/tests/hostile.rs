@@ -21,7 +21,7 @@ fn text_that_is_not_a_configuration() {
         (
             "hello",
             "lb.yaml:1:1: a map of keys and values belongs here; \
-             the keys are: interfaces, services, defaults, on_exit, seed, seed_file, control, limits",
+             the keys are: interfaces, services, defaults, snat, on_exit, seed, seed_file, control, limits, nat_log",
         ),
         (
             "[a]: 1\n",
@@ -130,7 +130,7 @@ fn control_characters_do_not_reach_the_terminal() {
 fn a_file_that_cannot_be_read_says_why() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("lb.yaml");
-    let missing = load(&path).expect_err("no file").to_string();
+    let missing = load(&path, None).expect_err("no file").to_string();
     assert_eq!(
         missing,
         format!(
@@ -141,7 +141,7 @@ fn a_file_that_cannot_be_read_says_why() {
     );
 
     std::fs::write(&path, b"interfaces: [eth0]\nseed: \xff\n").expect("a writable directory");
-    let binary = load(&path).expect_err("not text").to_string();
+    let binary = load(&path, None).expect_err("not text").to_string();
     assert_eq!(
         binary,
         format!("{}:2:7: this is not UTF-8 text; save the file as UTF-8", path.display())

@@ -1,10 +1,12 @@
 //! Tests of whole files, from text to configuration.
 
 mod documents;
+mod host;
 mod hostile;
 mod problems;
 mod random;
 mod resolved;
+mod translation;
 mod warnings;
 
 use super::{Config, Loaded, parse};

@@ -13,7 +13,7 @@ seed: x
 seed_file: a
 defaults:
   arming: 5
-  mode: nat
+  mode: fullnat
 services:
   - name: web
     vip: 203.0.113.10
@@ -45,7 +45,7 @@ lb.yaml:4:5: interfaces[1]: interface eth0 is already at line 3, column 5; remov
 lb.yaml:4:24: interfaces[1].xdp: fast is not an XDP mode; give native, generic or auto
 lb.yaml:6:12: seed_file: seed is given as well; give either seed or seed_file
 lb.yaml:8:11: defaults.arming: 5 has no unit; write 5s; units are ms, s, m and h
-lb.yaml:9:9: defaults.mode: nat is not a mode; give dsr or ipip
+lb.yaml:9:9: defaults.mode: fullnat is not a mode; give dsr, ipip, nat or dnat
 lb.yaml:13:5: services[0].vip: vip stands here twice, first at line 12, column 5; keep one of the two
 lb.yaml:14:16: services[0].port[1]: port 80 is already at line 14, column 12; remove or change one of the two
 lb.yaml:14:20: services[0].port[2]: http is not a port; give a whole number from 1 to 65535
@@ -86,7 +86,7 @@ const SERVICES: [(&str, &str); 24] = [
     ),
     (
         "vip: 192.0.2.1\nport: 80\nbackends: []",
-        "3:5: services[0]: mode is missing; give dsr (backends in the balancer's own L2 network) or ipip (through a tunnel), here or in defaults",
+        "3:5: services[0]: mode is missing; give nat (any backend, unchanged), dnat (the client's address is kept), dsr (backends in the balancer's own L2 network) or ipip (through a tunnel), here or in defaults",
     ),
     (
         "{VIP}backends: 7",
@@ -102,7 +102,7 @@ const SERVICES: [(&str, &str); 24] = [
     ),
     (
         "{VIP}{BACKENDS}colour: red",
-        "8:5: services[0].colour: colour is not a key; the keys here are: name, vip, port, backends, protocol, mode, scheduler, table_size, health, initial_state, idle, half_open, closing, arming, udp, unserved, on_backend_dead, tunnel",
+        "8:5: services[0].colour: colour is not a key; the keys here are: name, vip, port, backends, protocol, mode, scheduler, table_size, health, initial_state, idle, half_open, closing, arming, udp, unserved, on_backend_dead, tunnel, snat",
     ),
     (
         "{VIP}{BACKENDS}health: { interval: 1.5s }",

@@ -70,6 +70,14 @@ fn piece() -> impl Strategy<Value = &'static str> {
         "mode: ",
         "dsr",
         "ipip",
+        "nat",
+        "dnat",
+        "snat: ",
+        "addresses: ",
+        "ports: ",
+        "1024-2000",
+        "responses: ",
+        "nat_log: ",
         "backends: ",
         "address: ",
         "10.0.0.1",
@@ -120,23 +128,60 @@ fn mode_lines() -> impl Strategy<Value = &'static str> {
         "mode: ipip\ntunnel: { source: '2001:db8::1', source_prefix: 198.18.0.0/24 }",
         "mode: ipip\ntunnel: { source: [192.0.2.1, '2001:db8::1'], ttl: 1 }",
         "mode: ipip\ntunnel: { source_prefix: [10.0.0.0/8, '2001:db8::/127'], ttl: 255 }",
+        "mode: nat",
+        "mode: nat\nsnat: { addresses: [192.0.2.1, '2001:db8::1'], rest: 90s }",
+        "mode: nat\nsnat: { addresses: '2001:db8::1', ports: 1024-65534, rest: 1h }",
+        "mode: dnat",
+        "mode: dnat\nsnat: { ports: 40000-40063, rest: 1s }",
     ])
 }
 
-fn pool() -> impl Strategy<Value = String> {
-    prop::collection::btree_map("[A-Za-z0-9._-]{1,63}", (any::<u32>(), 0u16..=1000), 0..20).prop_map(|pool| {
-        let backends = pool.into_iter().enumerate().map(|(number, (name, (address, weight)))| {
-            format!("{{ name: '{name}', address: '2001:db8:{number}::{address:x}', weight: {weight} }}", address = address >> 16)
+/// With ports of their own only where they may have them.
+fn pool(ports: bool) -> impl Strategy<Value = String> {
+    let ports = if ports { 0u16..9 } else { 0..1 };
+    let backend = (any::<u32>(), 0u16..=1000, ports);
+    prop::collection::btree_map("[A-Za-z0-9._-]{1,63}", backend, 0..20).prop_map(|pool| {
+        let backends = pool.into_iter().enumerate().map(|(n, (name, (address, weight, port)))| {
+            let address = format!("2001:db8:{n}::{:x}", address >> 16);
+            let port = if port == 0 { String::new() } else { format!(", port: {port}") };
+            format!("{{ name: '{name}', address: '{address}', weight: {weight}{port} }}")
         });
         format!("backends: [{}]", backends.collect::<Vec<_>>().join(", "))
     })
 }
 
+fn translates(mode: &str) -> bool {
+    mode.contains("nat")
+}
+
+fn mode_and_pool() -> impl Strategy<Value = (&'static str, String)> {
+    mode_lines().prop_flat_map(|mode| (Just(mode), pool(translates(mode))))
+}
+
+fn top_lines() -> impl Strategy<Value = Vec<&'static str>> {
+    let lines = vec![
+        "snat: { ports: 5000-6000, rest: 2m }",
+        "nat_log: { path: '/var/log/a file', rate: 1 }",
+        "limits: { nat_flows: 8388608, nat_flows_wide: 1 }",
+    ];
+    let count = lines.len();
+    prop::sample::subsequence(lines, 0..=count)
+}
+
 proptest! {
     #[test]
-    fn a_good_file_prints_as_itself(lines in service_lines(), mode in mode_lines(), pool in pool()) {
-        let lines = format!("vip: 203.0.113.9\nport: [80, 65535]\n{mode}\n{pool}\n{}", lines.join("\n"));
-        let config = good(&with_service(&lines));
+    fn a_good_file_prints_as_itself(
+        top in top_lines(),
+        lines in service_lines(),
+        (mode, pool) in mode_and_pool(),
+    ) {
+        let vip = if mode.starts_with("mode: dnat") { "'2001:db8::9'" } else { "203.0.113.9" };
+        let lines = lines.join("\n");
+        let lines =
+            if translates(mode) { lines.replace("keep", "{ responses: 7 }") } else { lines };
+        let service =
+            with_service(&format!("vip: {vip}\nport: [80, 65535]\n{mode}\n{pool}\n{lines}"));
+        let config = good(&format!("{}\n{service}", top.join("\n")));
         prop_assert_eq!(good(&effective_yaml(&config)), config);
     }
 

@@ -38,7 +38,7 @@ services:
     let service = &config.services[0];
     assert_eq!(service.protocols, [Protocol::Tcp, Protocol::Udp]);
     let expected = TcpHealth {
-        port: 8080,
+        port: Some(8080),
         interval: Duration::from_secs(2),
         timeout: Duration::from_millis(500),
         rise: 7,
@@ -159,7 +159,7 @@ fn check_sums_up() {
     let path = directory.path().join("lb.yaml");
     let write = |text: &str| -> (String, u8) {
         std::fs::write(&path, text).expect("a writable directory");
-        let outcome = check(Path::new(&path));
+        let outcome = check(Path::new(&path), None);
         (outcome.to_string(), outcome.exit_code())
     };
     let (text, code) = write(&with_service(&format!("{VIP}{BACKENDS}")));
