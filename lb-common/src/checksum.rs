@@ -47,6 +47,34 @@ impl Sum {
         Self(self.0 + (word >> 32) + (word & 0xffff_ffff))
     }
 
+    /// Takes away four bytes that were in the sum: adds their complement.
+    #[inline(always)]
+    #[must_use]
+    pub const fn without(self, bytes: [u8; 4]) -> Self {
+        Self(self.0 + !u32::from_ne_bytes(bytes) as u64)
+    }
+
+    /// Takes away eight bytes that were in the sum.
+    #[inline(always)]
+    #[must_use]
+    pub const fn without_long(self, bytes: [u8; 8]) -> Self {
+        let word = !u64::from_ne_bytes(bytes);
+        Self(self.0 + (word >> 32) + (word & 0xffff_ffff))
+    }
+
+    /// `checksum` after its data changed by this sum (RFC 1624).
+    #[inline(always)]
+    pub const fn update(self, checksum: [u8; 2]) -> [u8; 2] {
+        Self(self.0 + !u16::from_ne_bytes(checksum) as u64).checksum()
+    }
+
+    /// The sum of both.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// Adds a number of 16 bits.
     #[inline(always)]
     #[must_use]

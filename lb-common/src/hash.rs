@@ -19,7 +19,8 @@ fn round(state: u64, word: u64, multiplier: u64) -> u64 {
 }
 
 /// A flow as five words, its bytes taken as little-endian; see [`FlowHash::of`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(C)]
 pub struct FlowWords {
     pub source: [u64; 2],
     pub destination: [u64; 2],
@@ -33,6 +34,13 @@ impl FlowWords {
     #[inline(always)]
     pub const fn pack_ports(ports: [u8; 4], protocol: u8) -> u64 {
         u32::from_le_bytes(ports) as u64 | (protocol as u64) << 32
+    }
+
+    /// The same flow seen from its other end.
+    #[inline(always)]
+    pub const fn reversed(&self) -> Self {
+        let ports = self.ports & !0xffff_ffff | (self.ports as u32).rotate_left(16) as u64;
+        Self { source: self.destination, destination: self.source, ports }
     }
 
     /// Tag of the flow's table entry. Apart from any table's key: an entry made
@@ -78,7 +86,7 @@ pub const fn split(bytes: [u8; 16]) -> [u64; 2] {
 }
 
 #[inline(always)]
-const fn join(words: [u64; 2]) -> [u8; 16] {
+pub const fn join(words: [u64; 2]) -> [u8; 16] {
     (words[0] as u128 | (words[1] as u128) << 64).to_le_bytes()
 }
 
@@ -86,6 +94,18 @@ const fn join(words: [u64; 2]) -> [u8; 16] {
 #[inline(always)]
 pub const fn v4_mapped(address: [u8; 4]) -> [u64; 2] {
     [0, 0xffff_0000 | (u32::from_le_bytes(address) as u64) << 32]
+}
+
+/// Whether an address is v4-mapped.
+#[inline(always)]
+pub const fn is_v4(words: [u64; 2]) -> bool {
+    words[0] == 0 && words[1] as u32 == 0xffff_0000
+}
+
+/// The IPv4 address in its v4-mapped form.
+#[inline(always)]
+pub const fn v4_of(words: [u64; 2]) -> [u8; 4] {
+    ((words[1] >> 32) as u32).to_le_bytes()
 }
 
 /// The first word of a v4-mapped address is 0 and half of the second is

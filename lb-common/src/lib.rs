@@ -9,6 +9,8 @@
 //! - [`transition`]: how a slot changes its owner without breaking a flow.
 //! - [`datapath`]: the steps a packet takes, one file each.
 #![cfg_attr(not(test), no_std)]
+// Atomic exchange: the target has no atomic types.
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features))]
 
 pub mod abi;
 pub mod budget;
@@ -17,5 +19,6 @@ pub mod datapath;
 pub mod hash;
 pub mod lookup;
 pub mod maglev;
+pub mod nat;
 pub mod reason;
 pub mod transition;

@@ -34,13 +34,26 @@ pub enum DropReason {
     /// An echo request beyond the budget for replies, or from nobody who could
     /// be answered.
     EchoUnanswered = 13,
+    /// A segment of no translated flow.
+    NatNoFlow = 14,
+    /// No tuple of the pool was free for a new flow.
+    NatExhausted = 15,
+    /// The table of translated flows has no room for a new one.
+    NatFull = 16,
+    /// The flow is being opened on another CPU at this moment.
+    NatBusy = 17,
+    /// What translation cannot do: options, extension headers or a missing UDP
+    /// checksum between the families.
+    NatUntranslatable = 18,
+    /// The program for translated flows is not loaded.
+    NatUnavailable = 19,
 }
 
 impl DropReason {
     /// Places kept in the counters' layout.
     pub const CAPACITY: usize = 50;
 
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::Malformed,
         Self::Fragment,
         Self::UnservedPort,
@@ -55,6 +68,12 @@ impl DropReason {
         Self::RedirectFailed,
         Self::TooManyHeaders,
         Self::EchoUnanswered,
+        Self::NatNoFlow,
+        Self::NatExhausted,
+        Self::NatFull,
+        Self::NatBusy,
+        Self::NatUntranslatable,
+        Self::NatUnavailable,
     ];
 
     /// Name in `stats`, metrics and docs.
@@ -74,6 +93,12 @@ impl DropReason {
             Self::RedirectFailed => "redirect_failed",
             Self::TooManyHeaders => "too_many_headers",
             Self::EchoUnanswered => "echo_unanswered",
+            Self::NatNoFlow => "nat_no_flow",
+            Self::NatExhausted => "nat_exhausted",
+            Self::NatFull => "nat_full",
+            Self::NatBusy => "nat_busy",
+            Self::NatUntranslatable => "nat_untranslatable",
+            Self::NatUnavailable => "nat_unavailable",
         }
     }
 }

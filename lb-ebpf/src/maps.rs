@@ -1,14 +1,15 @@
 //! The maps. Layouts are in `lb_common::abi`. The daemon writes the mapped
-//! arrays through memory; the sizes of `SLOTS`, `OWNERS`, `INSERT_FAILED` and
-//! `FLOWS` may be set at load.
+//! arrays through memory; the sizes of `SLOTS`, `OWNERS`, `INSERT_FAILED`,
+//! `FLOWS` and the tables of translated flows are set at load.
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, ProgramArray};
 use aya_ebpf::macros::btf_map;
 use lb_common::abi::{
-    self, Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, PortBucket, Service,
-    Settings, Totals, VipBucket,
+    self, Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, NarrowBucket,
+    NatSettings, Pool, PortBucket, Service, Settings, Totals, VipBucket, WideBucket,
 };
+use lb_common::datapath::Next;
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
 
@@ -58,3 +59,28 @@ pub static BACKEND_STATS: PerCpuArray<BackendCounters, { abi::MAX_BACKENDS as us
 
 #[btf_map]
 pub static BUDGETS: PerCpuArray<BudgetState, { Budget::COUNT }> = PerCpuArray::new();
+
+/// The programs that packets are handed to, by `datapath::Next`.
+#[btf_map]
+pub static PROGRAMS: ProgramArray<{ Next::COUNT }> = ProgramArray::new();
+
+#[btf_map]
+pub static HANDOFF: PerCpuArray<Handoff, 1> = PerCpuArray::new();
+
+#[btf_map]
+pub static NAT_SETTINGS: Array<NatSettings, 1, MAPPED> = Array::new();
+
+#[btf_map]
+pub static POOLS: Array<Pool, { abi::MAX_POOLS as usize }, MAPPED> = Array::new();
+
+#[btf_map]
+pub static NARROW: Array<NarrowBucket, 1, MAPPED> = Array::new();
+
+#[btf_map]
+pub static NARROW_NEW: Array<NarrowBucket, 1, MAPPED> = Array::new();
+
+#[btf_map]
+pub static WIDE: Array<WideBucket, 1, MAPPED> = Array::new();
+
+#[btf_map]
+pub static WIDE_NEW: Array<WideBucket, 1, MAPPED> = Array::new();

@@ -2,7 +2,7 @@
 //! the frame, and the verifier wants the check beside the access.
 
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
+use aya_ebpf::helpers::generated::{bpf_check_mtu, bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use lb_common::datapath::Packet;
 
@@ -80,6 +80,22 @@ impl Packet for Frame {
         // SAFETY: the helper checks the bounds itself.
         let failed = unsafe { bpf_xdp_adjust_tail(self.context, change as i32) };
         if failed == 0 { Some(()) } else { None }
+    }
+
+    #[inline(always)]
+    fn shrink_front(&mut self, bytes: usize) -> Option<()> {
+        // SAFETY: the helper checks the bounds itself.
+        let failed = unsafe { bpf_xdp_adjust_head(self.context, bytes as i32) };
+        if failed == 0 { Some(()) } else { None }
+    }
+
+    #[inline(never)]
+    fn mtu_of(&self, interface: u32) -> u32 {
+        let mut mtu = 0_u32;
+        // SAFETY: a valid context, and a local for the answer, which the helper
+        // gives whether or not the frame fits.
+        unsafe { bpf_check_mtu(self.context.cast(), interface, &raw mut mtu, 0, 0) };
+        mtu
     }
 
     #[inline(always)]

@@ -2,16 +2,21 @@
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use lb_common::abi::{
-    Backend, Budget, Owners, PortBucket, SLOTS_PER_OWNERS, Service, SlotWord, VipBucket,
+    Backend, Budget, Handoff, Owners, PortBucket, SLOTS_PER_OWNERS, Service, SlotWord, VipBucket,
+    features,
 };
 use lb_common::budget;
 use lb_common::datapath::{FlowContext, Tables};
 use lb_common::hash::FlowWords;
 
 use crate::flows::KernelFlow;
-use crate::maps;
+use crate::{maps, nat};
 
-pub struct Maps;
+/// The maps; for packets that go past translation with `TRANSLATES` false.
+pub struct All<const TRANSLATES: bool> {}
+
+pub type Maps = All<true>;
+pub type Direct = All<false>;
 
 #[inline(always)]
 pub fn slot_word(index: u32) -> Option<SlotWord> {
@@ -27,7 +32,8 @@ pub fn now() -> u64 {
     unsafe { bpf_jiffies64() }
 }
 
-impl Tables for Maps {
+impl<const TRANSLATES: bool> Tables for All<TRANSLATES> {
+    const TRANSLATES: bool = TRANSLATES;
     type Flow<'a> = KernelFlow<'a>;
 
     #[inline(always)]
@@ -94,6 +100,16 @@ impl Tables for Maps {
     #[inline(always)]
     fn now(&self) -> u64 {
         now()
+    }
+
+    #[inline(always)]
+    fn has_dnat(&self) -> bool {
+        maps::SETTINGS.get(0).is_some_and(|settings| settings.features & features::DNAT != 0)
+    }
+
+    #[inline(always)]
+    fn handoff(&self) -> Option<&mut Handoff> {
+        nat::handoff()
     }
 
     #[inline(always)]

@@ -26,6 +26,11 @@ pub fn conclude(ctx: &XdpContext, verdict: Verdict, totals: *mut Totals) -> u32 
             xdp_action::XDP_TX
         }
         Outcome::Redirect => redirect(ctx, verdict.interface(), totals),
+        // Nobody is left to hand over to.
+        Outcome::Next => {
+            count_drop(totals, DropReason::NatUnavailable as usize);
+            xdp_action::XDP_DROP
+        }
         Outcome::Drop => {
             count_drop(totals, verdict.reason());
             log_rare(ctx, verdict.reason());
@@ -66,7 +71,7 @@ fn log_rare(ctx: &XdpContext, reason: usize) {
     const NO_HEADROOM: usize = DropReason::NoHeadroom as usize;
     const REDIRECT_FAILED: usize = DropReason::RedirectFailed as usize;
     if !matches!(reason, NO_NEXT_HOP | NO_HEADROOM | REDIRECT_FAILED)
-        || !Maps.take_token(Budget::Log)
+        || !(Maps {}).take_token(Budget::Log)
     {
         return;
     }

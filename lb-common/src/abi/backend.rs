@@ -14,7 +14,7 @@ pub mod backend_flags {
     pub const RESOLVED: u32 = 1 << 3;
     /// Encapsulate (IP in IP) instead of rewriting the MAC addresses only.
     pub const TUNNEL: u32 = 1 << 4;
-    /// The outer header is IPv6 (else IPv4).
+    /// The outer header, or the backend's address, is IPv6 (else IPv4).
     pub const OUTER_V6: u32 = 1 << 5;
     /// Has passed or failed enough probes to have a state of its own.
     pub const PROBED: u32 = 1 << 6;
@@ -38,15 +38,20 @@ pub struct Backend {
     /// TOS, total length, identification, DF, protocol and source entropy are
     /// added per packet.
     pub outer_sum: u16,
-    /// Outer source: IPv4 in the first four bytes, or IPv6.
+    /// Outer source, or that of translated flows without a pool: IPv4 in the
+    /// first four bytes, or IPv6.
     pub outer_source: [u8; 16],
-    /// Outer destination: IPv4 in the first four bytes, or IPv6.
+    /// Outer destination, or the backend's address for translated flows: IPv4
+    /// in the first four bytes, or IPv6.
     pub outer_destination: [u8; 16],
     /// Bits of the outer source's last 32 bits (network order value) that the
     /// flow's hash fills in; 0 for a fixed source.
     pub entropy_mask: u32,
     pub outer_ttl: u8,
-    pub reserved: [u8; 3],
+    pub reserved: u8,
+    /// Where translated flows go to, in host order; 0: the port that the client
+    /// named.
+    pub port: u16,
 }
 
 const _: () = assert!(size_of::<Backend>() == 64);

@@ -55,7 +55,7 @@ pub const TOTALS_LEN: usize = size_of::<Totals>() / 8;
 
 const _: () = assert!(TOTALS_LEN == 14 + DropReason::CAPACITY);
 
-/// Traffic toward one backend of one service. 32 bytes.
+/// Traffic of one backend of one service. 48 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C, align(8))]
 pub struct BackendCounters {
@@ -66,6 +66,9 @@ pub struct BackendCounters {
     pub new_connections: u64,
     /// Packets dropped because its next hop was unknown.
     pub unresolved: u64,
+    /// Translated answers: packets, and frame bytes as received.
+    pub reply_packets: u64,
+    pub reply_bytes: u64,
 }
 
-const _: () = assert!(size_of::<BackendCounters>() == 32);
+const _: () = assert!(size_of::<BackendCounters>() == 48);

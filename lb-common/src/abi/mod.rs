@@ -7,6 +7,7 @@
 mod backend;
 mod counters;
 mod flow;
+mod nat;
 mod owners;
 mod ports;
 mod service;
@@ -17,15 +18,20 @@ mod vip;
 pub use backend::{Backend, backend_flags};
 pub use counters::{Answer, BackendCounters, TOTALS_LEN, Totals};
 pub use flow::{FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState};
+pub use nat::{
+    Draft, Handoff, MAX_POOLS, NAT_WAYS, NarrowBucket, NarrowLine, NatEntry, NatHop, NatLine,
+    NatMeta, NatRest, NatSettings, NatState, POOL_ADDRESSES, Pool, WideBucket, WideLine, mac_of,
+    mac_word,
+};
 pub use owners::{Owners, SEE_WORD, SLOTS_PER_OWNERS, SlotStore};
 pub use ports::{PORT_WAYS, PortBucket, PortEntry};
 pub use service::{Service, Table, service_flags};
-pub use settings::{Budget, BudgetState, Settings};
+pub use settings::{Budget, BudgetState, Settings, features};
 pub use slot::{ASK_OLD, NO_BACKEND, SlotWord};
 pub use vip::{Unserved, VIP_WAYS, VipBucket, VipEntry};
 
 /// Version of everything in this module.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Names of the maps in the object (at most 15 bytes: the kernel cuts the rest).
 pub mod map_names {
@@ -41,6 +47,14 @@ pub mod map_names {
     pub const TOTALS: &str = "TOTALS";
     pub const BACKEND_STATS: &str = "BACKEND_STATS";
     pub const BUDGETS: &str = "BUDGETS";
+    pub const NAT_SETTINGS: &str = "NAT_SETTINGS";
+    pub const POOLS: &str = "POOLS";
+    pub const NARROW: &str = "NARROW";
+    pub const NARROW_NEW: &str = "NARROW_NEW";
+    pub const WIDE: &str = "WIDE";
+    pub const WIDE_NEW: &str = "WIDE_NEW";
+    pub const HANDOFF: &str = "HANDOFF";
+    pub const PROGRAMS: &str = "PROGRAMS";
 }
 
 /// Buckets of the VIP table; a power of two.

@@ -11,6 +11,15 @@ pub mod service_flags {
     pub const RESET_ON_DEAD: u32 = 1 << 2;
     /// Flows of a slot whose word says so ask the previous table.
     pub const HAS_OLD_TABLE: u32 = 1 << 3;
+    /// Flows are looked up among the translated ones first.
+    pub const NAT_LOOKUP: u32 = 1 << 4;
+    /// New flows are translated.
+    pub const NAT: u32 = 1 << 5;
+    /// They keep the client's address (`dnat`).
+    pub const KEEP_CLIENT: u32 = 1 << 6;
+    /// A segment of no translated flow is of one from before the service
+    /// translated: it goes to the slot's owner as it is.
+    pub const DIRECT_TOO: u32 = 1 << 7;
 }
 
 /// A slot table: `count` words from `base` in the slot space, indexed by a
@@ -29,7 +38,8 @@ pub struct Table {
 pub struct Service {
     /// See [`service_flags`].
     pub flags: u32,
-    pub reserved: u32,
+    /// Index of the pool that translated flows leave from.
+    pub pool: u32,
     pub table: Table,
     /// Lives of flow entries, in clock ticks.
     pub tcp_idle: u32,
@@ -37,7 +47,8 @@ pub struct Service {
     pub closing: u32,
     pub arming: u32,
     pub udp_idle: u32,
-    pub reserved_2: u32,
+    /// Answers after which a translated UDP flow ends; 0: it lasts until idle.
+    pub udp_responses: u32,
     /// The table before the last change of size or seed.
     pub old_table: Table,
     pub reserved_3: [u64; 6],

@@ -20,6 +20,12 @@ impl Budget {
     pub const COUNT: usize = 5;
 }
 
+/// Bits of [`Settings::features`].
+pub mod features {
+    /// Backends whose answers pass here under the client's address.
+    pub const DNAT: u32 = 1 << 0;
+}
+
 /// The only entry of the settings map. 64 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C, align(8))]
@@ -30,7 +36,9 @@ pub struct Settings {
     pub ticks_per_second: u32,
     /// Answers per second and CPU, indexed by [`Budget`].
     pub budget_per_second: [u32; 8],
-    pub reserved: [u32; 6],
+    /// See [`features`].
+    pub features: u32,
+    pub reserved: [u32; 5],
 }
 
 const _: () = assert!(size_of::<Settings>() == 64);

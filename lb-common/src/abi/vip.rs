@@ -26,8 +26,9 @@ pub const VIP_WAYS: usize = 2;
 pub struct VipEntry {
     /// The address as two native u64 read from its 16 bytes; IPv4 is v4-mapped.
     pub address: [u64; 2],
-    /// Used (bit 63) | any-port service for UDP (33), TCP (32) | policy
-    /// (16..24) | id (0..16). 0: free.
+    /// Used (bit 63) | not a VIP (36) | backend of `dnat` (35) | source of `nat`
+    /// (34) | any-port service for UDP (33), TCP (32) | policy (16..24) | id
+    /// (0..16). 0: free.
     pub meta: u64,
     pub reserved: u64,
 }
@@ -36,6 +37,11 @@ impl VipEntry {
     const USED: u64 = 1 << 63;
     const ANY_TCP: u64 = 1 << 32;
     const ANY_UDP: u64 = 1 << 33;
+    const NAT_SOURCE: u64 = 1 << 34;
+    const DNAT_BACKEND: u64 = 1 << 35;
+    const NO_VIP: u64 = 1 << 36;
+    /// `meta` of an address that is no VIP.
+    pub const NOT_A_VIP: u64 = Self::USED | Self::NO_VIP | (Unserved::Pass as u64) << 16;
 
     /// `any_tcp`, `any_udp`: whether a service takes every port of the protocol.
     pub const fn meta(id: u16, unserved: Unserved, any_tcp: bool, any_udp: bool) -> u64 {
@@ -47,6 +53,33 @@ impl VipEntry {
             meta |= Self::ANY_UDP;
         }
         meta
+    }
+
+    /// `meta`, of an address that translated flows leave from.
+    pub const fn with_nat_source(meta: u64) -> u64 {
+        meta | Self::NAT_SOURCE
+    }
+
+    /// `meta`, of a backend whose answers carry the client's address.
+    pub const fn with_dnat_backend(meta: u64) -> u64 {
+        meta | Self::DNAT_BACKEND
+    }
+
+    /// Whether answers to translated flows arrive under this destination.
+    #[inline(always)]
+    pub const fn is_nat_source(meta: u64) -> bool {
+        meta & Self::NAT_SOURCE != 0
+    }
+
+    /// Whether answers to translated flows arrive under this source.
+    #[inline(always)]
+    pub const fn is_dnat_backend(meta: u64) -> bool {
+        meta & Self::DNAT_BACKEND != 0
+    }
+
+    #[inline(always)]
+    pub const fn is_vip(meta: u64) -> bool {
+        meta & Self::NO_VIP == 0
     }
 
     #[inline(always)]

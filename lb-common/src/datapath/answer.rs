@@ -7,7 +7,7 @@ mod headers;
 mod reset;
 mod unreachable;
 
-use super::parse::{TCP, Transport};
+use super::parse::TCP;
 use super::{Arrival, Packet, Tables, Verdict, classify};
 use crate::abi::{Answer, Budget, Unserved, VipEntry};
 use crate::reason::DropReason;
@@ -28,12 +28,12 @@ pub fn unserved_port<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     arrival: &Arrival,
-    transport: &Transport,
+    kind: PacketKind,
 ) -> Verdict {
     match VipEntry::unserved_of(arrival.vip) {
         Unserved::Pass => Verdict::PASS,
         Unserved::Drop => Verdict::drop(DropReason::UnservedPort),
-        Unserved::Reject if matches!(transport.kind, PacketKind::Rst) => {
+        Unserved::Reject if matches!(kind, PacketKind::Rst) => {
             Verdict::drop(DropReason::UnservedPort)
         }
         Unserved::Reject => refuse(packet, tables, arrival),
@@ -54,10 +54,14 @@ fn refuse<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -
     answered(built, Answer::Unreachable, dropped)
 }
 
-/// RST for a flow whose backend is dead.
+/// RST for a flow that has no backend (any more).
 #[inline(never)]
-pub fn reset_dead<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
-    let dropped = DropReason::DeadBackend;
+pub fn reset<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    arrival: &Arrival,
+    dropped: DropReason,
+) -> Verdict {
     if !may_answer(packet, tables, arrival) || !tables.take_token(Budget::Reset) {
         return Verdict::drop(dropped);
     }

@@ -15,9 +15,28 @@ pub fn vip<T: Tables>(tables: &T, address: [u64; 2]) -> Option<u64> {
     tables.vip_bucket(second).and_then(|b| lookup::vip_in(b, address))
 }
 
+/// The entry that makes a packet ours: its destination's, or its source's where
+/// that is a backend that answers under its client's address.
+#[inline(always)]
+pub fn packet<T: Tables>(tables: &T, source: [u64; 2], destination: [u64; 2]) -> Option<u64> {
+    if let Some(entry) = vip(tables, destination) {
+        return Some(entry);
+    }
+    if !tables.has_dnat() {
+        return None;
+    }
+    vip(tables, source).filter(|entry| VipEntry::is_dnat_backend(*entry)).map(|_| DNAT_ANSWER)
+}
+
+/// Stands for the entry of an address that is nobody's but its client's.
+const DNAT_ANSWER: u64 = VipEntry::with_dnat_backend(VipEntry::NOT_A_VIP);
+
 /// The service for the packet's port, or the one that takes every port.
 #[inline(always)]
 pub fn service<T: Tables>(tables: &T, vip: u64, transport: &Transport) -> Option<u16> {
+    if !VipEntry::is_vip(vip) {
+        return None;
+    }
     let port = transport.destination_port();
     if let Some(service) = exact(tables, vip, transport.protocol, port) {
         return Some(service);

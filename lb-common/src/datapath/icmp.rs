@@ -3,7 +3,7 @@
 //! the kernel.
 
 use super::parse::{self, Ipv4, TCP, Transport, UDP, UpperLayer};
-use super::{Arrival, ETHERNET, Packet, Subject, Tables, Verdict, answer, classify};
+use super::{Arrival, ETHERNET, Packet, Subject, Tables, Verdict, answer, classify, nat};
 use crate::abi::{Budget, Unserved, VipEntry};
 use crate::checksum;
 use crate::hash::split;
@@ -111,14 +111,17 @@ fn error<P: Packet, T: Tables>(
     }
     let transport =
         Transport { protocol: quoted.protocol, ports: quoted.ports, kind: PacketKind::Data };
-    match classify::service(tables, arrival.vip, &transport) {
-        Some(service) => {
-            let mut flow = transport.flow(&arrival.network);
-            flow.source = quoted.destination;
-            Ok(Subject { service, flow, kind: None })
-        }
-        None => Err(not_ours(arrival, DropReason::IcmpUnmatched)),
+    let service = classify::service(tables, arrival.vip, &transport);
+    let mut flow = transport.flow(&arrival.network);
+    flow.source = quoted.destination;
+    let subject = Subject { service: service.unwrap_or(nat::NO_SERVICE), flow, kind: None };
+    if service.is_some() {
+        return Ok(subject);
     }
+    if nat::may_be_answer(arrival.vip) {
+        return Err(nat::hand_over(tables, arrival, &subject));
+    }
+    Err(not_ours(arrival, DropReason::IcmpUnmatched))
 }
 
 /// What an ICMP error says of the packet it is about.

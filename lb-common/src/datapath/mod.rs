@@ -4,6 +4,7 @@
 //! frame ─► parse ─► classify ─► select ─► forward ─► tunnel ─► transmit
 //!                   │           (slot,    (next hop, (IP in IP)
 //!                   │            flow)     MTU, MAC)
+//!                   ├─ nat: another program, for translated flows
 //!                   ├─ icmp: echo, errors about flows
 //!                   └─ answer: reset, unreachable, too big
 //! ```
@@ -17,6 +18,7 @@ mod answer;
 mod classify;
 mod forward;
 mod icmp;
+pub mod nat;
 mod parse;
 mod select;
 mod tunnel;
@@ -24,9 +26,9 @@ mod verdict;
 
 pub use forward::Egress;
 use parse::{Ipv4, Ipv6, Transport, UpperLayer};
-pub use verdict::{Outcome, Verdict};
+pub use verdict::{Next, Outcome, Verdict};
 
-use crate::abi::{Backend, Budget, PortBucket, Service, SlotWord, VipBucket};
+use crate::abi::{Backend, Budget, Handoff, PortBucket, Service, SlotWord, VipBucket, VipEntry};
 use crate::hash::FlowWords;
 use crate::reason::DropReason;
 use crate::transition::{FlowTable, PacketKind};
@@ -43,12 +45,20 @@ pub trait Packet {
     fn grow_front(&mut self, bytes: usize) -> Option<()>;
     /// Cuts or pads the end so that the frame is `length` bytes long.
     fn set_length(&mut self, length: usize) -> Option<()>;
+    /// Cuts off the first `bytes` bytes.
+    fn shrink_front(&mut self, bytes: usize) -> Option<()>;
     /// Index of the interface the frame came in on.
     fn ingress(&self) -> u32;
+    /// MTU of an interface, in bytes.
+    fn mtu_of(&self, interface: u32) -> u32;
 }
 
 /// The maps.
 pub trait Tables {
+    /// Whether packets of services that translate are handed over. Else they go
+    /// the way they would if their service did not translate.
+    const TRANSLATES: bool;
+
     /// The flow table, seen from one flow in one slot.
     type Flow<'a>: FlowTable
     where
@@ -70,6 +80,10 @@ pub trait Tables {
     fn take_token(&self, budget: Budget) -> bool;
     /// The clock, in ticks.
     fn now(&self) -> u64;
+    /// Whether backends answer through here under their clients' addresses.
+    fn has_dnat(&self) -> bool;
+    /// Where the packet is left for the program that translates.
+    fn handoff(&self) -> Option<&mut Handoff>;
     fn flow<'a>(&'a self, words: &'a FlowWords, context: &'a FlowContext<'a>) -> Self::Flow<'a>;
 }
 
@@ -136,14 +150,14 @@ pub struct Network {
 #[inline(always)]
 fn ipv4<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict> {
     let Some(header) = Ipv4::read(packet, ETHERNET) else { return Err(Verdict::PASS) };
-    let Some(vip) = classify::vip(tables, header.destination()) else {
+    let Some(vip) = classify::packet(tables, header.source(), header.destination()) else {
         return Err(Verdict::PASS);
     };
     if !header.is_sound(packet.length() - ETHERNET) {
-        return Err(Verdict::drop(DropReason::Malformed));
+        return Err(unusable(vip, DropReason::Malformed));
     }
     if header.is_fragment() {
-        return Err(Verdict::drop(DropReason::Fragment));
+        return Err(unusable(vip, DropReason::Fragment));
     }
     Ok(Arrival { network: header.network(), upper: ETHERNET + header.header_length(), vip })
 }
@@ -151,18 +165,25 @@ fn ipv4<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict
 #[inline(always)]
 fn ipv6<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict> {
     let Some(header) = Ipv6::read(packet, ETHERNET) else { return Err(Verdict::PASS) };
-    let Some(vip) = classify::vip(tables, header.destination()) else {
+    let Some(vip) = classify::packet(tables, header.source(), header.destination()) else {
         return Err(Verdict::PASS);
     };
     if !header.is_sound(packet.length() - ETHERNET) {
-        return Err(Verdict::drop(DropReason::Malformed));
+        return Err(unusable(vip, DropReason::Malformed));
     }
     match parse::upper_layer(packet, header.next(), ETHERNET) {
         UpperLayer::At(protocol, upper) => {
             Ok(Arrival { network: header.network(protocol), upper, vip })
         }
-        UpperLayer::Refused(reason) => Err(Verdict::drop(reason)),
+        UpperLayer::Refused(reason) => Err(unusable(vip, reason)),
     }
+}
+
+/// A packet that no step can take further: not ours to judge where the address
+/// is no VIP.
+#[inline(always)]
+fn unusable(vip: u64, reason: DropReason) -> Verdict {
+    if VipEntry::is_vip(vip) { Verdict::drop(reason) } else { Verdict::PASS }
 }
 
 /// The flow that a packet belongs to or speaks of.
@@ -191,8 +212,9 @@ fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arriv
             let is_new = matches!(subject.kind, Some(PacketKind::Syn));
             forward::to_backend(packet, tables, arrival, id, hash, is_new)
         }
-        select::Selected::Reset => answer::reset_dead(packet, tables, arrival),
+        select::Selected::Reset => answer::reset(packet, tables, arrival, DropReason::DeadBackend),
         select::Selected::Refused(reason) => Verdict::drop(reason),
+        select::Selected::Nat => nat::hand_over(tables, arrival, &subject),
     }
 }
 
@@ -203,14 +225,19 @@ fn flow_of<P: Packet, T: Tables>(
     arrival: &Arrival,
 ) -> Result<Subject, Verdict> {
     let Some(transport) = Transport::read(packet, arrival) else {
-        return Err(Verdict::drop(DropReason::Malformed));
+        return Err(unusable(arrival.vip, DropReason::Malformed));
     };
-    match classify::service(tables, arrival.vip, &transport) {
-        Some(service) => Ok(Subject {
-            service,
-            flow: transport.flow(&arrival.network),
-            kind: Some(transport.kind),
-        }),
-        None => Err(answer::unserved_port(packet, tables, arrival, &transport)),
+    let service = classify::service(tables, arrival.vip, &transport);
+    let subject = Subject {
+        service: service.unwrap_or(nat::NO_SERVICE),
+        flow: transport.flow(&arrival.network),
+        kind: Some(transport.kind),
+    };
+    if service.is_some() {
+        return Ok(subject);
     }
+    if nat::may_be_answer(arrival.vip) {
+        return Err(nat::hand_over(tables, arrival, &subject));
+    }
+    Err(answer::unserved_port(packet, tables, arrival, transport.kind))
 }

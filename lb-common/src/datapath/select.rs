@@ -13,6 +13,8 @@ pub enum Selected {
     /// The flow's owner is dead: tell the client.
     Reset,
     Refused(DropReason),
+    /// The flow may be a translated one.
+    Nat,
 }
 
 #[inline(always)]
@@ -21,8 +23,13 @@ pub fn backend<T: Tables>(tables: &T, subject: &Subject) -> Selected {
     let Some(service) = tables.service(*service_id) else {
         return Selected::Refused(DropReason::NoBackend);
     };
-    if service.flags & service_flags::USED == 0 {
-        return Selected::Refused(DropReason::NoBackend);
+    // One test for the usual case.
+    let handed_over = if T::TRANSLATES { service_flags::NAT_LOOKUP } else { 0 };
+    if service.flags & (service_flags::USED | handed_over) != service_flags::USED {
+        return match service.flags & service_flags::USED {
+            0 => Selected::Refused(DropReason::NoBackend),
+            _ => Selected::Nat,
+        };
     }
     let hash = FlowHash::of(flow, service.table.key);
     let slot = service.table.base.wrapping_add(hash.slot(service.table.count));

@@ -7,7 +7,8 @@ use super::Egress;
 use crate::abi::Answer;
 use crate::reason::DropReason;
 
-/// Outcome (bits 0..8) | drop reason (8..16) | answer (16..24) | egress
+/// Outcome (bits 0..8) | drop reason (8..16) | answer (16..24) | next program
+/// (24..32) | egress
 /// interface (32..64).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
@@ -27,6 +28,24 @@ pub enum Outcome {
     Answer = 4,
     /// An echo request turned into its own reply: counts as forwarded.
     Echo = 5,
+    /// On to another program, which decides.
+    Next = 6,
+}
+
+/// The programs that packets are handed to, with a stack of their own each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Next {
+    /// Finds a translated flow.
+    Nat = 0,
+    /// Opens one.
+    Open = 1,
+    /// Takes a packet past translation.
+    Direct = 2,
+}
+
+impl Next {
+    pub const COUNT: usize = 3;
 }
 
 impl Verdict {
@@ -39,6 +58,11 @@ impl Verdict {
             Egress::Same => Self(Outcome::Transmit as u64),
             Egress::Other(interface) => Self(Outcome::Redirect as u64 | (interface as u64) << 32),
         }
+    }
+
+    #[inline(always)]
+    pub const fn next(program: Next) -> Self {
+        Self(Outcome::Next as u64 | (program as u64) << 24)
     }
 
     #[inline(always)]
@@ -59,7 +83,8 @@ impl Verdict {
             2 => Outcome::Redirect,
             3 => Outcome::Drop,
             4 => Outcome::Answer,
-            _ => Outcome::Echo,
+            5 => Outcome::Echo,
+            _ => Outcome::Next,
         }
     }
 
@@ -73,6 +98,12 @@ impl Verdict {
     #[inline(always)]
     pub const fn answer_kind(self) -> usize {
         (self.0 >> 16) as u8 as usize
+    }
+
+    /// Index of the [`Next`] program, where the outcome has one.
+    #[inline(always)]
+    pub const fn next_program(self) -> u32 {
+        (self.0 >> 24) as u8 as u32
     }
 
     /// Interface to redirect to.

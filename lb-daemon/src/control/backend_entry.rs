@@ -21,6 +21,8 @@ const IPV6_HEADER: u32 = 40;
 pub struct Wanted<'a> {
     pub mode: &'a Mode,
     pub address: IpAddr,
+    /// Of translated flows; 0: as the client's.
+    pub port: u16,
     pub health: Health,
     /// Whether its state comes from probes.
     pub probed: bool,
@@ -62,7 +64,11 @@ fn is_same_way(wanted: &Wanted<'_>, present: &Backend) -> bool {
     let tunnel = present.flags & flag::TUNNEL != 0;
     let same = match wanted.mode {
         Mode::Dsr => !tunnel,
-        Mode::Nat(_) | Mode::Dnat(_) => !tunnel,
+        Mode::Nat(_) | Mode::Dnat(_) => {
+            !tunnel
+                && present.outer_destination == bytes(wanted.address)
+                && present.port == wanted.port
+        }
         Mode::Ipip(_) => tunnel && present.outer_destination == bytes(wanted.address),
     };
     same && present.flags & flag::RESOLVED != 0
@@ -81,8 +87,20 @@ fn reach(wanted: &Wanted<'_>, hop: &NextHop) -> Option<Backend> {
         Mode::Dsr if hop.gateway.is_some() => None,
         Mode::Dsr => Some(Backend { mtu: clamp(hop.mtu), ..base }),
         Mode::Ipip(tunnel) => through(tunnel, wanted.address, hop, base),
-        Mode::Nat(_) | Mode::Dnat(_) => None,
+        Mode::Nat(_) | Mode::Dnat(_) => translated(wanted, hop, base),
     }
+}
+
+fn translated(wanted: &Wanted<'_>, hop: &NextHop, base: Backend) -> Option<Backend> {
+    let family = if wanted.address.is_ipv6() { flag::OUTER_V6 } else { 0 };
+    Some(Backend {
+        flags: family,
+        mtu: clamp(hop.mtu),
+        outer_source: bytes(hop.source?),
+        outer_destination: bytes(wanted.address),
+        port: wanted.port,
+        ..base
+    })
 }
 
 fn through(tunnel: &Tunnel, address: IpAddr, hop: &NextHop, base: Backend) -> Option<Backend> {
@@ -156,6 +174,7 @@ mod tests {
         let wanted = Wanted {
             mode,
             address: address.parse().unwrap(),
+            port: 0,
             health: Health::Up,
             probed: true,
             next_hop: Some(&next_hop),
@@ -203,8 +222,14 @@ mod tests {
     fn what_is_known_stays_until_the_kernel_says_otherwise() {
         let present = made(&Mode::Dsr, "10.0.0.11", hop(), &Backend::default());
         let address = "10.0.0.11".parse().unwrap();
-        let wanted =
-            |mode, next_hop| Wanted { mode, address, health: Health::Dead, probed: true, next_hop };
+        let wanted = |mode, next_hop| Wanted {
+            mode,
+            address,
+            port: 0,
+            health: Health::Dead,
+            probed: true,
+            next_hop,
+        };
         let kept = entry(&wanted(&Mode::Dsr, None), &present);
         assert_eq!((kept.flags, kept.ifindex), (present.flags | flag::DEAD, 3));
         let tunnel = ipip(OuterSource::Route);

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{ControlError, Controller, changes, service_entry, targets};
+use super::{ControlError, Controller, changes, service_entry, targets, translation};
 use crate::{
     api::protocol::Reloaded,
     config::Config,
     dataplane::DataPlane,
+    loader::MapSizes,
     slots::SlotMemory,
     state::{StoredTable, hash_key},
 };
@@ -35,15 +36,18 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Maps cannot change their size while packets use them.
     fn keep_map_sizes(&mut self, mut config: Config) -> Config {
         let (now, wanted) = (self.config.limits, config.limits);
-        let same = (now.slot_space, now.flow_entries) == (wanted.slot_space, wanted.flow_entries);
+        let same = MapSizes::of(&now) == MapSizes::of(&wanted);
         let what = format!(
-            "slot_space {} and flow_entries {} take effect only with new maps: stop the daemon, \
-             run `lb-daemon unload` and start it again (every flow is then assigned anew)",
-            wanted.slot_space, wanted.flow_entries
+            "slot_space {}, flow_entries {}, nat_flows {} and nat_flows_wide {} take effect only \
+             with new maps: stop the daemon, run `lb-daemon unload` and start it again (every \
+             flow is then assigned anew)",
+            wanted.slot_space, wanted.flow_entries, wanted.nat_flows, wanted.nat_flows_wide
         );
         self.trouble("limits", (!same).then_some(what));
         config.limits.slot_space = now.slot_space;
         config.limits.flow_entries = now.flow_entries;
+        config.limits.nat_flows = now.nat_flows;
+        config.limits.nat_flows_wide = now.nat_flows_wide;
         config
     }
 
@@ -57,7 +61,14 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         self.key = key;
         self.config = config;
         self.allocate_tables()?;
-        let settings = service_entry::settings(&self.config.limits, self.plane.ticks());
+        let present = self.plane.nat_settings();
+        // Another key would lose the flows that are there.
+        let key = if present.key == [0; 2] { self.key.map(|word| !word) } else { present.key };
+        let nat_settings = translation::settings(&self.config, key, self.plane.ticks());
+        if present != nat_settings {
+            self.plane.set_nat_settings(&nat_settings);
+        }
+        let settings = service_entry::settings(&self.config, self.plane.ticks());
         if self.plane.settings() != settings {
             self.plane.set_settings(&settings);
         }

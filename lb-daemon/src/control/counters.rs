@@ -33,6 +33,8 @@ pub(super) fn add(a: BackendCounters, b: BackendCounters) -> BackendCounters {
         bytes: a.bytes.wrapping_add(b.bytes),
         new_connections: a.new_connections.wrapping_add(b.new_connections),
         unresolved: a.unresolved.wrapping_add(b.unresolved),
+        reply_packets: a.reply_packets.wrapping_add(b.reply_packets),
+        reply_bytes: a.reply_bytes.wrapping_add(b.reply_bytes),
     }
 }
 

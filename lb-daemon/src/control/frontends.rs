@@ -7,6 +7,7 @@ use std::{
 
 use lb_common::abi::{PortEntry, Unserved as Policy, VipEntry};
 
+use super::translation::Marks;
 use crate::{
     config::{Config, Protocol, Service, Unserved},
     dataplane::{PortTable, VipTable},
@@ -37,7 +38,7 @@ impl Frontends {
     pub fn desired(
         config: &Config,
         identity: &Identity,
-        local: &LocalAddresses,
+        (local, marks): (&LocalAddresses, &Marks),
         ready: impl Fn(&str) -> bool,
     ) -> Self {
         let mut frontends = Self::default();
@@ -54,6 +55,10 @@ impl Frontends {
                 let meta = VipEntry::meta(*id, policy, any(Protocol::Tcp), any(Protocol::Udp));
                 frontends.vips.insert(*vip, meta);
             }
+        }
+        for address in marks.addresses() {
+            let meta = marks.mark(address, frontends.vips.get(&address).copied());
+            frontends.vips.insert(address, meta);
         }
         frontends
     }
@@ -123,7 +128,8 @@ mod tests {
         let config = config::parse("lb.yaml", text).unwrap().config;
         let mut identity = Identity::new([1, 2]);
         identity.admit(&config).unwrap();
-        Frontends::desired(&config, &identity, &LocalAddresses::default(), ready)
+        let around = (&LocalAddresses::default(), &Marks::default());
+        Frontends::desired(&config, &identity, around, ready)
     }
 
     #[test]

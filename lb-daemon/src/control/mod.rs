@@ -29,6 +29,7 @@ mod service_entry;
 mod settle;
 mod snapshot;
 mod table;
+mod translation;
 mod view;
 mod ways;
 
@@ -58,6 +59,7 @@ pub use view::{Status, View, targets};
 pub use ways::problems as way_problems;
 
 use selection::Selection;
+use translation::Marks;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
@@ -99,6 +101,8 @@ pub struct Controller<P, M> {
     vip_removed: u64,
     /// Entries that the last whole scan of the flow table found.
     flow_entries: u64,
+    /// Addresses under which answers to translated flows arrive.
+    marks: Marks,
 }
 
 /// A configured service, as it is.
@@ -149,6 +153,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             troubles: BTreeMap::new(),
             vip_removed: 0,
             flow_entries: 0,
+            marks: Marks::default(),
         };
         if fresh {
             controller.identity.begin_anew(&controller.config);

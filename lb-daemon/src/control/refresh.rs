@@ -12,6 +12,7 @@ use super::{
     ControlError, Controller,
     backend_entry::{Wanted, entry},
     selection::{Candidate, Selection, select},
+    translation::Marks,
     view::{Status, target},
 };
 use crate::{
@@ -39,6 +40,7 @@ struct Subject<'a> {
     id: u16,
     mode: &'a Mode,
     address: IpAddr,
+    port: u16,
     health: Health,
     probed: bool,
 }
@@ -52,6 +54,14 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         for service in &config.services {
             self.refresh_service(service, now);
         }
+        let marks = Marks::of(&config, &self.view.next_hops);
+        if marks != self.marks {
+            self.marks = marks;
+            // Services that wait in the queue publish when they are done.
+            if self.queue.is_empty() {
+                self.publish()?;
+            }
+        }
         Ok(())
     }
 
@@ -64,14 +74,17 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             let Some(id) = ids.remove(&backend.address) else { continue };
             let (mode, address, health) = (&service.mode, backend.address, *health);
             let probed = self.view.status(service, backend).is_some();
-            changed |= self.put(&Subject { service_id, id, mode, address, health, probed }, now);
+            let port = backend.port.unwrap_or(0);
+            let subject = Subject { service_id, id, mode, address, port, health, probed };
+            changed |= self.put(&subject, now);
         }
         // The rest have departed; flows may still go to them.
         for (address, id) in ids {
             let health = self.health_of_departed(id, address);
             let mode = &service.mode;
-            changed |=
-                self.put(&Subject { service_id, id, mode, address, health, probed: false }, now);
+            let port = self.plane.backend(id).port;
+            let subject = Subject { service_id, id, mode, address, port, health, probed: false };
+            changed |= self.put(&subject, now);
         }
         if changed {
             self.queue.insert(service.name.clone());
@@ -106,10 +119,10 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// all services takes longer than to mark a backend in all of them. Before
     /// one that returns, only those change that still name its dead self.
     fn put(&mut self, subject: &Subject<'_>, now: u64) -> bool {
-        let Subject { service_id, id, mode, address, health, probed } = *subject;
+        let Subject { service_id, id, mode, address, port, health, probed } = *subject;
         let next_hop = self.view.next_hops.get(&address);
         let present = self.plane.backend(id);
-        let entry = entry(&Wanted { mode, address, health, probed, next_hop }, &present);
+        let entry = entry(&Wanted { mode, address, port, health, probed, next_hop }, &present);
         let was = self.health.insert(id, health).unwrap_or_default();
         let returns = was == Health::Dead && health != Health::Dead;
         if returns {

@@ -1,22 +1,24 @@
 //! A service's entry in the map, and the settings of the whole balancer.
 
 use lb_common::abi::{
-    ABI_VERSION, Budget, Service as Entry, Settings, Table, service_flags as flag,
+    ABI_VERSION, Budget, Service as Entry, Settings, Table, features, service_flags as flag,
 };
 
+use super::translation::has_dnat;
 use crate::{
-    config::{Limits, OnBackendDead, Protocol, Service, UdpFlows},
+    config::{Config, Mode, OnBackendDead, Protocol, Service, UdpFlows},
     dataplane::Ticks,
-    state::StoredTable,
+    state::{ServiceIdentity, StoredTable},
 };
 
-/// The entry of `service` with these tables.
+/// The entry of `service`, whose slots are in `table`.
 pub fn entry(
     service: &Service,
+    known: &ServiceIdentity,
     table: StoredTable,
-    old_table: Option<StoredTable>,
     ticks: Ticks,
 ) -> Entry {
+    let old_table = known.old_table;
     let of = |duration| u32::try_from(ticks.of(duration)).unwrap_or(u32::MAX);
     let has = |protocol| service.protocols.contains(&protocol);
     let mut flags = flag::USED;
@@ -29,8 +31,19 @@ pub fn entry(
     if old_table.is_some() {
         flags |= flag::HAS_OLD_TABLE;
     }
+    match service.mode {
+        Mode::Nat(_) => flags |= flag::NAT | flag::NAT_LOOKUP,
+        Mode::Dnat(_) => flags |= flag::NAT | flag::NAT_LOOKUP | flag::KEEP_CLIENT,
+        Mode::Dsr | Mode::Ipip(_) => {}
+    }
+    let udp_responses = match service.udp {
+        UdpFlows::Responses(count) => count.into(),
+        UdpFlows::Fast | UdpFlows::Keep => 0,
+    };
     Entry {
         flags,
+        pool: known.id.into(),
+        udp_responses,
         table: table.into(),
         // Without TCP there is nothing to arm for.
         tcp_idle: if has(Protocol::Tcp) { of(service.idle.tcp) } else { 0 },
@@ -43,7 +56,8 @@ pub fn entry(
     }
 }
 
-pub fn settings(limits: &Limits, ticks: Ticks) -> Settings {
+pub fn settings(config: &Config, ticks: Ticks) -> Settings {
+    let limits = &config.limits;
     let mut budget_per_second = [0; 8];
     for (budget, rate) in [
         (Budget::Reset, limits.reset_rate),
@@ -58,6 +72,7 @@ pub fn settings(limits: &Limits, ticks: Ticks) -> Settings {
         abi_version: ABI_VERSION,
         ticks_per_second: ticks.per_second(),
         budget_per_second,
+        features: if has_dnat(config) { features::DNAT } else { 0 },
         ..Settings::default()
     }
 }

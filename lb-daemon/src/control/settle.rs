@@ -10,7 +10,7 @@ use lb_common::abi::Service as Entry;
 use super::{
     ControlError, Controller,
     frontends::{Frontends, Step},
-    service_entry, table,
+    service_entry, table, translation,
 };
 use crate::{
     config::Service,
@@ -59,11 +59,6 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let Some(known) = self.identity.services.get(&service.name).cloned() else {
             return Ok(());
         };
-        if service.mode.snat().is_some() {
-            let what = format!("mode {} is not in this program", service.mode.name());
-            self.trouble(&service.name, Some(what));
-            return Ok(());
-        }
         self.tell_slots(&known)?;
         let Some(stored) = known.table else {
             let what = "the slot space has no room for its table yet; raise limits.slot_space, or \
@@ -74,6 +69,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         };
         let members = table::members(self.weighted(service, &known));
         let is_as_configured = (stored.count, stored.key) == (service.table_size, self.key);
+        self.put_pool(service, &known);
         let live = self.services.entry(service.name.clone()).or_default();
         if !live.ready {
             let owners = table::owners(&members, stored.count, stored.key);
@@ -125,7 +121,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         owners: &[u16],
     ) -> Result<(), ControlError> {
         let now = self.plane.now()?;
-        let entry = service_entry::entry(service, stored, known.old_table, self.plane.ticks());
+        let entry = service_entry::entry(service, known, stored, self.plane.ticks());
         let is_there = self.plane.service(known.entry).table == entry.table;
         if is_there {
             self.engine.adopt(known.id, entry, owners, now);
@@ -144,7 +140,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         stored: StoredTable,
     ) -> Result<(), ControlError> {
         let present = self.plane.service(known.entry);
-        let mut entry = service_entry::entry(service, stored, known.old_table, self.plane.ticks());
+        let mut entry = service_entry::entry(service, known, stored, self.plane.ticks());
         // A table without flows was changed without asking the one before.
         let tables = Entry { old_table: present.old_table, ..entry };
         let old_flag = lb_common::abi::service_flags::HAS_OLD_TABLE;
@@ -155,6 +151,15 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             self.engine.set_policy(known.id, entry, now);
         }
         Ok(())
+    }
+
+    /// Where the service's flows leave from, before packets may ask.
+    fn put_pool(&mut self, service: &Service, known: &ServiceIdentity) {
+        let Some(snat) = service.mode.snat() else { return };
+        let pool = translation::pool(snat);
+        if self.plane.pool(known.id) != pool {
+            self.plane.set_pool(known.id, &pool);
+        }
     }
 
     fn put_service(&mut self, place: u16, entry: &Entry) {
@@ -239,9 +244,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     pub fn publish(&mut self) -> Result<(), ControlError> {
         let services = &self.services;
         let ready = |name: &str| services.get(name).is_some_and(|live| live.ready);
-        let (config, local) = (&self.config, &self.view.addresses);
-        let desired = Frontends::desired(config, &self.identity, local, ready);
-        let configured = Frontends::desired(config, &self.identity, local, |_| true);
+        let (config, around) = (&self.config, (&self.view.addresses, &self.marks));
+        let desired = Frontends::desired(config, &self.identity, around, ready);
+        let configured = Frontends::desired(config, &self.identity, around, |_| true);
         let mut trouble = None;
         for step in desired.plan(&configured, &self.vips, &self.ports) {
             let Self { plane, vips, ports, .. } = self;

@@ -51,7 +51,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     }
     let readers = readers(&config)?;
     let pins = PinDir::of_instance(instance.as_str());
-    let sizes = MapSizes { slots: config.limits.slot_space, flows: config.limits.flow_entries };
+    let sizes = MapSizes::of(&config.limits);
     let loaded = loader::load(object::embedded()?, &pins, sizes)?;
     let mut ebpf = loaded.ebpf;
     program_log::forward(&mut ebpf);

@@ -19,6 +19,8 @@ pub struct Fake {
     pub ticks: Ticks,
     pub flow_capacity: u32,
     pub settings: Settings,
+    pub nat_settings: NatSettings,
+    pub pools: HashMap<u16, Pool>,
     pub services: BTreeMap<u16, Service>,
     pub backends: BTreeMap<u16, Backend>,
     pub vips: HashMap<Place, VipEntry>,
@@ -47,6 +49,8 @@ impl Default for Fake {
             ticks: Ticks::new(1000).expect("a rate that kernels have"),
             flow_capacity: 1 << 16,
             settings: Settings::default(),
+            nat_settings: NatSettings::default(),
+            pools: HashMap::new(),
             services: BTreeMap::new(),
             backends: BTreeMap::new(),
             vips: HashMap::new(),
@@ -84,6 +88,22 @@ impl DataPlane for Fake {
     fn set_settings(&mut self, settings: &Settings) {
         self.writes.push(Write::Settings);
         self.settings = *settings;
+    }
+
+    fn nat_settings(&self) -> NatSettings {
+        self.nat_settings
+    }
+
+    fn set_nat_settings(&mut self, settings: &NatSettings) {
+        self.nat_settings = *settings;
+    }
+
+    fn pool(&self, index: u16) -> Pool {
+        self.pools.get(&index).copied().unwrap_or_default()
+    }
+
+    fn set_pool(&mut self, index: u16, pool: &Pool) {
+        self.pools.insert(index, *pool);
     }
 
     fn service(&self, id: u16) -> Service {

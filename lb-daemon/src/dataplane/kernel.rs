@@ -12,8 +12,9 @@ use aya::{
     maps::{Map, MapData, MapError, MapInfo, PerCpuArray},
 };
 use lb_common::abi::{
-    Backend, BackendCounters, FlowEntry, FlowKey, FlowOwner, FlowSeen, PortBucket, PortEntry,
-    Service, Settings, TOTALS_LEN, Totals, VIP_WAYS, VipBucket, VipEntry, backend_flags, map_names,
+    Backend, BackendCounters, FlowEntry, FlowKey, FlowOwner, FlowSeen, NatSettings, Pool,
+    PortBucket, PortEntry, Service, Settings, TOTALS_LEN, Totals, VIP_WAYS, VipBucket, VipEntry,
+    backend_flags, map_names,
 };
 
 use super::{
@@ -38,6 +39,8 @@ pub enum OpenError {
 pub struct Kernel {
     clock: Clock,
     settings: Mapped<Settings>,
+    nat_settings: Mapped<NatSettings>,
+    pools: Mapped<Pool>,
     vips: Mapped<VipBucket>,
     ports: Mapped<PortBucket>,
     services: Mapped<Service>,
@@ -48,6 +51,7 @@ pub struct Kernel {
     backend_stats: BackendStats,
 }
 
+const POOL_WORDS: usize = size_of::<Pool>() / 8;
 /// Entries asked for at once; a bucket of the hash must fit.
 const SCAN_BATCH: usize = 4096;
 
@@ -61,6 +65,8 @@ impl Kernel {
         Ok(Self {
             clock: Clock::new(clock, known)?,
             settings,
+            nat_settings: open_mapped(pins, map_names::NAT_SETTINGS)?,
+            pools: open_mapped(pins, map_names::POOLS)?,
             vips: open_mapped(pins, map_names::VIPS)?,
             ports: open_mapped(pins, map_names::PORTS)?,
             services: open_mapped(pins, map_names::SERVICES)?,
@@ -132,6 +138,22 @@ impl DataPlane for Kernel {
 
     fn set_settings(&mut self, settings: &Settings) {
         self.settings.store::<8>(0, settings);
+    }
+
+    fn nat_settings(&self) -> NatSettings {
+        self.nat_settings.load(0)
+    }
+
+    fn set_nat_settings(&mut self, settings: &NatSettings) {
+        self.nat_settings.store::<8>(0, settings);
+    }
+
+    fn pool(&self, index: u16) -> Pool {
+        self.pools.load(index.into())
+    }
+
+    fn set_pool(&mut self, index: u16, pool: &Pool) {
+        self.pools.store::<POOL_WORDS>(index.into(), pool);
     }
 
     fn service(&self, id: u16) -> Service {

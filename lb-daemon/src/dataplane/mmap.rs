@@ -13,7 +13,8 @@ use std::{
 };
 
 use lb_common::abi::{
-    Backend, Owners, PortBucket, PortEntry, Service, Settings, SlotWord, VipBucket, VipEntry,
+    Backend, NatSettings, Owners, Pool, PortBucket, PortEntry, Service, Settings, SlotWord,
+    VipBucket, VipEntry,
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -39,7 +40,18 @@ macro_rules! words {
     };
 }
 words!(
-    u64, Settings, VipBucket, VipEntry, PortBucket, PortEntry, Service, SlotWord, Owners, Backend
+    u64,
+    Settings,
+    VipBucket,
+    VipEntry,
+    PortBucket,
+    PortEntry,
+    Service,
+    SlotWord,
+    Owners,
+    Backend,
+    NatSettings,
+    Pool
 );
 
 /// All words of a value.

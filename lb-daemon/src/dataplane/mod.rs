@@ -21,8 +21,8 @@ mod table_tests;
 use std::io;
 
 use lb_common::abi::{
-    Backend, BackendCounters, FlowEntry, FlowKey, PortBucket, PortEntry, Service, Settings, Totals,
-    VipBucket, VipEntry,
+    Backend, BackendCounters, FlowEntry, FlowKey, NatSettings, Pool, PortBucket, PortEntry,
+    Service, Settings, Totals, VipBucket, VipEntry,
 };
 
 pub use crate::sys::BatchCursor;
@@ -48,6 +48,11 @@ pub trait DataPlane {
 
     fn settings(&self) -> Settings;
     fn set_settings(&mut self, settings: &Settings);
+
+    fn nat_settings(&self) -> NatSettings;
+    fn set_nat_settings(&mut self, settings: &NatSettings);
+    fn pool(&self, index: u16) -> Pool;
+    fn set_pool(&mut self, index: u16, pool: &Pool);
 
     fn service(&self, id: u16) -> Service;
     /// Fields are stored one word at a time: a table that packets use must not

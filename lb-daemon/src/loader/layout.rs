@@ -8,11 +8,17 @@
 use std::fmt;
 
 use aya::maps::{MapInfo, MapType};
-use lb_common::abi::{
-    Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, MAX_BACKENDS, MAX_SERVICES,
-    PORT_BUCKETS, PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, Totals,
-    VIP_BUCKETS, VipBucket, map_names,
+use lb_common::{
+    abi::{
+        Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, MAX_BACKENDS,
+        MAX_POOLS, MAX_SERVICES, NAT_WAYS, NarrowBucket, NatSettings, PORT_BUCKETS, Pool,
+        PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, Totals, VIP_BUCKETS,
+        VipBucket, WideBucket, map_names,
+    },
+    datapath::Next,
 };
+
+use crate::config::Limits;
 
 /// Sizes that the configuration decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,9 +26,39 @@ pub struct MapSizes {
     /// Slots of all services together.
     pub slots: u32,
     pub flows: u32,
+    /// Translated flows, IPv4 on both sides and all others.
+    pub nat_flows: u32,
+    pub nat_flows_wide: u32,
 }
 
 impl MapSizes {
+    pub const fn of(limits: &Limits) -> Self {
+        Self {
+            slots: limits.slot_space,
+            flows: limits.flow_entries,
+            nat_flows: limits.nat_flows,
+            nat_flows_wide: limits.nat_flows_wide,
+        }
+    }
+
+    /// Buckets of the tables of translated flows; a power of two.
+    pub const fn narrow(&self) -> u32 {
+        buckets(self.nat_flows)
+    }
+
+    pub const fn wide(&self) -> u32 {
+        buckets(self.nat_flows_wide)
+    }
+
+    /// Buckets for flows that only one end has confirmed, beside so many for
+    /// the others.
+    pub const fn new_flows(buckets: u32) -> u32 {
+        match buckets / 8 {
+            0 => 1,
+            some => some,
+        }
+    }
+
     pub const fn fail_stamps(&self) -> u32 {
         self.slots.div_ceil(SLOTS_PER_FAIL_STAMP)
     }
@@ -30,6 +66,12 @@ impl MapSizes {
     pub const fn owners(&self) -> u32 {
         self.slots.div_ceil(SLOTS_PER_OWNERS)
     }
+}
+
+/// Buckets for so many flows of two lines each, six tenths full at most.
+const fn buckets(flows: u32) -> u32 {
+    let lines = flows as u64 * 2 * 10 / 6;
+    lines.div_ceil(NAT_WAYS as u64).next_power_of_two() as u32
 }
 
 /// The shape of a map, as the kernel tells it.
@@ -58,7 +100,7 @@ impl From<&MapInfo> for Shape {
 const MMAPABLE: u32 = 1024;
 
 /// Every pinned map and its shape.
-pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 12] {
+pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 20] {
     use map_names as name;
     [
         (name::SETTINGS, mapped::<Settings>(1)),
@@ -73,6 +115,14 @@ pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 12] {
         (name::TOTALS, per_cpu::<Totals>(1)),
         (name::BACKEND_STATS, per_cpu::<BackendCounters>(MAX_BACKENDS)),
         (name::BUDGETS, per_cpu::<BudgetState>(Budget::COUNT as u32)),
+        (name::PROGRAMS, shape::<u32, u32>(MapType::ProgramArray, Next::COUNT as u32, 0)),
+        (name::HANDOFF, per_cpu::<Handoff>(1)),
+        (name::NAT_SETTINGS, mapped::<NatSettings>(1)),
+        (name::POOLS, mapped::<Pool>(MAX_POOLS)),
+        (name::NARROW, mapped::<NarrowBucket>(sizes.narrow())),
+        (name::NARROW_NEW, mapped::<NarrowBucket>(MapSizes::new_flows(sizes.narrow()))),
+        (name::WIDE, mapped::<WideBucket>(sizes.wide())),
+        (name::WIDE_NEW, mapped::<WideBucket>(MapSizes::new_flows(sizes.wide()))),
     ]
 }
 
@@ -143,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_rest_of_slots_has_a_stamp_and_owners_too() {
-        let sizes = MapSizes { slots: 65, flows: 1 };
+        let sizes = MapSizes { slots: 65, flows: 1, nat_flows: 0, nat_flows_wide: 0 };
         assert_eq!((sizes.fail_stamps(), sizes.owners()), (2, 17));
     }
 }

@@ -9,10 +9,13 @@ use std::{
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, Map, MapData, MapError, MapInfo},
+    maps::{Array, Map, MapData, MapError, MapInfo, ProgramArray},
     programs::{ProgramError, Xdp},
 };
-use lb_common::abi::{ABI_VERSION, map_names};
+use lb_common::{
+    abi::{ABI_VERSION, map_names},
+    datapath::Next,
+};
 
 use super::{
     Attacher, Difference, MapSizes, PinDir, PreflightError,
@@ -75,6 +78,8 @@ pub struct Loaded {
 
 const PROGRAM: &str = "lb_xdp";
 const CLOCK: &str = "lb_clock";
+/// In the order of [`Next`](lb_common::datapath::Next).
+const NEXT_PROGRAMS: [&str; Next::COUNT] = ["lb_nat", "lb_open", "lb_direct"];
 
 /// Loads `object` onto the maps pinned in `pins`, or onto new ones. Programs
 /// that are attached stay as they are until [`Attacher::attach`] swaps them.
@@ -104,6 +109,7 @@ fn load_onto(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Loaded, Lo
     check_object(pins, sizes)?;
     let clock = load_program(&mut ebpf, CLOCK)?;
     let program = load_program(&mut ebpf, PROGRAM)?;
+    load_next_programs(&mut ebpf)?;
     pin_program(&program, pins).map_err(pin_error)?;
     let attacher = Attacher::new(program, pins.clone());
     Ok(Loaded { adopted: false, attacher, clock, ebpf })
@@ -168,6 +174,10 @@ fn create(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Ebpf, LoadErr
     loader.map_max_entries(map_names::OWNERS, sizes.owners());
     loader.map_max_entries(map_names::INSERT_FAILED, sizes.fail_stamps());
     loader.map_max_entries(map_names::FLOWS, sizes.flows);
+    loader.map_max_entries(map_names::NARROW, sizes.narrow());
+    loader.map_max_entries(map_names::NARROW_NEW, MapSizes::new_flows(sizes.narrow()));
+    loader.map_max_entries(map_names::WIDE, sizes.wide());
+    loader.map_max_entries(map_names::WIDE_NEW, MapSizes::new_flows(sizes.wide()));
     for (name, _) in layout(sizes) {
         loader.map_pin_path(name, pins.map(name));
     }
@@ -195,6 +205,30 @@ fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<OwnedFd, LoadErro
     program.load().map_err(wrap)?;
     let fd = program.fd().map_err(wrap)?.as_fd().try_clone_to_owned();
     fd.map_err(|source| LoadError::Pin { path: name.into(), source })
+}
+
+/// Loads the programs that packets are handed to, and puts them in their
+/// places. The program that is still attached hands packets to them, too: the
+/// layout of what is handed over is part of what was compared.
+fn load_next_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+    let wrap = |source| LoadError::Map { map: map_names::PROGRAMS, source };
+    let mut loaded = Vec::new();
+    for name in NEXT_PROGRAMS {
+        load_program(ebpf, name)?;
+        let program: &Xdp = ebpf
+            .program(name)
+            .ok_or(LoadError::NoProgram(name))?
+            .try_into()
+            .map_err(|_| LoadError::NoProgram(name))?;
+        let fd = program.fd().and_then(|fd| Ok(fd.try_clone()?));
+        loaded.push(fd.map_err(|source| explain(name, source))?);
+    }
+    let map = ebpf.map_mut(map_names::PROGRAMS).ok_or(LoadError::NoProgram("lb_nat"))?;
+    let mut programs = ProgramArray::try_from(map).map_err(wrap)?;
+    for (index, program) in (0..).zip(&loaded) {
+        programs.set(index, program, 0).map_err(wrap)?;
+    }
+    Ok(())
 }
 
 /// Lines of the verifier's log that are worth showing.

@@ -77,7 +77,7 @@ impl Scene {
         let config = config::parse("bench", &file())
             .map_err(|problems| anyhow::anyhow!("{problems}"))?
             .config;
-        let sizes = MapSizes { slots: config.limits.slot_space, flows: config.limits.flow_entries };
+        let sizes = MapSizes::of(&config.limits);
         let loaded = loader::load(object, &place.pins, sizes).context("cannot load the program")?;
         let state_file = StateFile::in_directory(&place.state);
         let parts = Parts {

@@ -158,6 +158,8 @@ impl Bench {
                 bytes: after.bytes - before.bytes,
                 new_connections: after.new_connections - before.new_connections,
                 unresolved: after.unresolved - before.unresolved,
+                reply_packets: after.reply_packets - before.reply_packets,
+                reply_bytes: after.reply_bytes - before.reply_bytes,
             };
             assert_eq!(change, self.host.backend_counters(*id), "counters of backend {id}");
         }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
-    Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState, Owners,
-    PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, TOTALS_LEN, Totals,
-    VipBucket, map_names,
+    Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState, NAT_WAYS,
+    NarrowBucket, NatSettings, Owners, Pool, PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS,
+    Service, Settings, TOTALS_LEN, Totals, VipBucket, WideBucket, map_names,
 };
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -18,6 +18,15 @@ pub mod action {
     pub const PASS: u32 = 2;
     pub const TX: u32 = 3;
     pub const REDIRECT: u32 = 4;
+}
+
+const NARROW_WORDS: usize = size_of::<NarrowBucket>() / 8;
+const WIDE_WORDS: usize = size_of::<WideBucket>() / 8;
+const _: () = assert!(NAT_WAYS * 8 == NARROW_WORDS && NAT_WAYS * 16 == WIDE_WORDS);
+
+/// Words in a bucket of this table of translated flows.
+fn nat_bucket_words(name: &str) -> usize {
+    if name.starts_with("NARROW") { NARROW_WORDS } else { WIDE_WORDS }
 }
 
 /// Wraps a type of `lb_common::abi` for aya's maps.
@@ -34,7 +43,7 @@ macro_rules! plain {
     };
 }
 
-plain!(Backend, FlowEntry, FlowKey, PortBucket, Service, Settings, VipBucket);
+plain!(Backend, FlowEntry, FlowKey, NatSettings, Pool, PortBucket, Service, Settings, VipBucket);
 
 /// Slots and flow entries of a test's maps.
 const SLOT_SPACE: u32 = 1 << 16;
@@ -46,7 +55,14 @@ const NOBODYS: u8 = 255;
 /// A loaded object.
 pub struct Kernel {
     ebpf: Ebpf,
+    /// The kernel clears it when nobody holds it.
+    _programs: ProgramArray<MapData>,
 }
+
+/// In the order of `datapath::Next`.
+const NEXT_PROGRAMS: [&str; 3] = ["lb_nat", "lb_open", "lb_direct"];
+/// Buckets of each table of translated flows.
+pub const NAT_BUCKETS: u32 = 64;
 
 /// What a run of the program gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,12 +90,22 @@ impl Kernel {
             .map_max_entries(map_names::OWNERS, SLOT_SPACE / SLOTS_PER_OWNERS)
             .map_max_entries(map_names::INSERT_FAILED, SLOT_SPACE / SLOTS_PER_FAIL_STAMP)
             .map_max_entries(map_names::FLOWS, FLOW_ENTRIES)
+            .map_max_entries(map_names::NARROW, NAT_BUCKETS)
+            .map_max_entries(map_names::NARROW_NEW, NAT_BUCKETS)
+            .map_max_entries(map_names::WIDE, NAT_BUCKETS)
+            .map_max_entries(map_names::WIDE_NEW, NAT_BUCKETS)
             .load(&object)
             .expect("the object loads (as root)");
-        for name in ["lb_xdp", "lb_clock"] {
+        for name in ["lb_xdp", "lb_clock"].into_iter().chain(NEXT_PROGRAMS) {
             program(&mut ebpf, name).load().unwrap_or_else(|e| panic!("{name}: {e:?}"));
         }
-        Self { ebpf }
+        let map = ebpf.take_map(map_names::PROGRAMS).expect("PROGRAMS");
+        let mut programs = ProgramArray::try_from(map).expect("PROGRAMS");
+        for (index, name) in (0..).zip(NEXT_PROGRAMS) {
+            let fd = program(&mut ebpf, name).fd().expect(name).try_clone().expect(name);
+            programs.set(index, &fd, 0).expect(name);
+        }
+        Self { ebpf, _programs: programs }
     }
 
     /// Runs the data path on a frame that came in on interface 1: a test run
@@ -252,10 +278,51 @@ impl Kernel {
 
     pub fn backend_counters(&mut self, id: u16) -> BackendCounters {
         let map = self.ebpf.map_mut(map_names::BACKEND_STATS).expect("BACKEND_STATS");
-        let map = PerCpuArray::<_, [u64; 4]>::try_from(map).expect("BACKEND_STATS");
-        let [packets, bytes, new_connections, unresolved] =
+        let map = PerCpuArray::<_, [u64; 6]>::try_from(map).expect("BACKEND_STATS");
+        let [packets, bytes, new_connections, unresolved, reply_packets, reply_bytes] =
             sum(map.get(&id.into(), 0).expect("BACKEND_STATS").iter());
-        BackendCounters { packets, bytes, new_connections, unresolved }
+        BackendCounters { packets, bytes, new_connections, unresolved, reply_packets, reply_bytes }
+    }
+
+    pub fn set_nat_settings(&mut self, settings: NatSettings) {
+        self.array(map_names::NAT_SETTINGS).set(0, Plain(settings), 0).expect("settings");
+    }
+
+    pub fn set_pool(&mut self, index: u32, pool: Pool) {
+        self.array(map_names::POOLS).set(index, Plain(pool), 0).expect("pool");
+    }
+
+    /// The words of a table of translated flows.
+    pub fn nat_table(&mut self, name: &str) -> Vec<u64> {
+        let size = nat_bucket_words(name);
+        (0..NAT_BUCKETS).flat_map(|index| self.nat_bucket(name, index, size)).collect()
+    }
+
+    fn nat_bucket(&mut self, name: &str, index: u32, words: usize) -> Vec<u64> {
+        if words == NARROW_WORDS {
+            self.array::<[u64; NARROW_WORDS]>(name).get(&index, 0).expect(name).to_vec()
+        } else {
+            self.array::<[u64; WIDE_WORDS]>(name).get(&index, 0).expect(name).to_vec()
+        }
+    }
+
+    pub fn clear_nat_table(&mut self, name: &str) {
+        let words = NAT_BUCKETS as usize * nat_bucket_words(name);
+        self.set_nat_table(name, &vec![0; words]);
+    }
+
+    /// Overwrites a table of translated flows.
+    pub fn set_nat_table(&mut self, name: &str, table: &[u64]) {
+        let size = nat_bucket_words(name);
+        for (index, bucket) in (0..).zip(table.chunks(size)) {
+            if size == NARROW_WORDS {
+                let bucket: [u64; NARROW_WORDS] = bucket.try_into().expect("a whole bucket");
+                self.array::<[u64; NARROW_WORDS]>(name).set(index, bucket, 0).expect(name);
+            } else {
+                let bucket: [u64; WIDE_WORDS] = bucket.try_into().expect("a whole bucket");
+                self.array::<[u64; WIDE_WORDS]>(name).set(index, bucket, 0).expect(name);
+            }
+        }
     }
 }
 

@@ -6,3 +6,4 @@ pub mod kernel;
 pub mod packet;
 pub mod random;
 pub mod world;
+pub mod world_nat;

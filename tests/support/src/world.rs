@@ -155,8 +155,11 @@ impl World {
     /// Adds a VIP.
     pub fn vip(&mut self, address: IpAddr, unserved: Unserved) {
         self.vips += 1;
+        self.add_entry(address, VipEntry::meta(self.vips, unserved, false, false));
+    }
+
+    pub(crate) fn add_entry(&mut self, address: IpAddr, meta: u64) {
         let address = split(mapped(address));
-        let meta = VipEntry::meta(self.vips, unserved, false, false);
         let entry = VipEntry { address, meta, reserved: 0 };
         for index in lookup::vip_buckets(address) {
             let bucket = self.maps.vips.entry(index).or_default();
@@ -168,7 +171,13 @@ impl World {
         panic!("no room for a VIP");
     }
 
-    fn vip_entry(&mut self, address: IpAddr) -> &mut VipEntry {
+    pub(crate) fn has_entry(&self, address: IpAddr) -> bool {
+        let address = split(mapped(address));
+        let mut entries = self.maps.vips.values().flat_map(|bucket| &bucket.entries);
+        entries.any(|e| e.used() && e.address == address)
+    }
+
+    pub(crate) fn vip_entry(&mut self, address: IpAddr) -> &mut VipEntry {
         let address = split(mapped(address));
         let buckets = self.maps.vips.values_mut();
         let mut entries = buckets.flat_map(|bucket| &mut bucket.entries);

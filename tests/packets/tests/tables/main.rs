@@ -6,5 +6,6 @@ mod differential;
 mod forward;
 mod icmp;
 mod malformed;
+mod nat;
 mod transition;
 mod tunnel;

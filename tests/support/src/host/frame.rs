@@ -45,6 +45,19 @@ impl Packet for Frame {
         Some(())
     }
 
+    fn shrink_front(&mut self, bytes: usize) -> Option<()> {
+        if self.0.len() < bytes + ETHERNET {
+            return None;
+        }
+        self.0.drain(..bytes);
+        Some(())
+    }
+
+    /// Loopback's; the tests' other interface does not exist.
+    fn mtu_of(&self, interface: u32) -> u32 {
+        if interface == INGRESS { 65536 } else { 0 }
+    }
+
     fn ingress(&self) -> u32 {
         INGRESS
     }

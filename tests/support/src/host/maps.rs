@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lb_common::abi::{
-    Backend, FlowEntry, FlowKey, PortBucket, SEE_WORD, SLOTS_PER_FAIL_STAMP, Service, Settings,
-    SlotWord, VipBucket,
+    Backend, FlowEntry, FlowKey, NatSettings, Pool, PortBucket, SEE_WORD, SLOTS_PER_FAIL_STAMP,
+    Service, Settings, SlotWord, VipBucket,
 };
 
 use crate::kernel::{FLOW_ENTRIES, Kernel};
@@ -23,6 +23,8 @@ pub struct Maps {
     pub changing: BTreeSet<u32>,
     pub flows: HashMap<FlowKey, FlowEntry>,
     pub insert_failed: BTreeMap<u32, u64>,
+    pub nat_settings: NatSettings,
+    pub pools: BTreeMap<u32, Pool>,
     /// Flows that the flow table has room for; the kernel's is filled up to
     /// there with flows of nobody.
     pub flow_room: usize,
@@ -40,6 +42,8 @@ impl Default for Maps {
             changing: BTreeSet::new(),
             flows: HashMap::new(),
             insert_failed: BTreeMap::new(),
+            nat_settings: NatSettings::default(),
+            pools: BTreeMap::new(),
             flow_room: FLOW_ENTRIES as usize,
         }
     }
@@ -54,6 +58,10 @@ impl Maps {
     /// Makes the kernel's maps, which are as `before`, the same as these.
     pub fn replace(&self, before: &Self, kernel: &mut Kernel) {
         kernel.set_settings(self.settings);
+        kernel.set_nat_settings(self.nat_settings);
+        for (index, pool) in changes(&before.pools, &self.pools) {
+            kernel.set_pool(index, pool);
+        }
         for (index, bucket) in changes(&before.vips, &self.vips) {
             kernel.set_vip_bucket(index, bucket);
         }
@@ -80,6 +88,9 @@ impl Maps {
             kernel.set_insert_failed(group, at);
         }
         kernel.clear_flows();
+        for name in super::nat::TABLES {
+            kernel.clear_nat_table(name);
+        }
         for (key, entry) in &self.flows {
             kernel.set_flow(*key, *entry);
         }

@@ -4,11 +4,13 @@
 mod flows;
 mod frame;
 mod maps;
+pub mod nat;
 
 use std::cell::RefCell;
 
 use lb_common::abi::{
-    Answer, Backend, Budget, BudgetState, PortBucket, Service, SlotWord, Totals, VipBucket,
+    Answer, Backend, Budget, BudgetState, Handoff, PortBucket, Service, SlotWord, Totals,
+    VipBucket, features,
 };
 use lb_common::budget;
 use lb_common::datapath::{self, FlowContext, Outcome, Tables};
@@ -39,6 +41,9 @@ pub struct Host {
     /// What a missing bucket looks like: the kernel's arrays are full of zeros.
     empty: (VipBucket, PortBucket, Service, Backend),
     maps: Maps,
+    nat: nat::Flows,
+    /// Handed over by one program to the next.
+    handoff: std::cell::UnsafeCell<Handoff>,
     now: u64,
 }
 
@@ -60,7 +65,14 @@ impl Host {
             counters: Default::default(),
             insert_failed: maps.insert_failed.clone(),
         };
-        Self { state: RefCell::new(state), empty: Default::default(), maps, now: 0 }
+        Self {
+            state: RefCell::new(state),
+            empty: Default::default(),
+            nat: nat::Flows::new(&maps.nat_settings),
+            handoff: Default::default(),
+            maps,
+            now: 0,
+        }
     }
 
     /// Runs the data path on a frame that came in on loopback.
@@ -68,7 +80,16 @@ impl Host {
         self.now = now;
         self.state.borrow_mut().totals.received += 1;
         let mut frame = Frame::new(frame);
-        let verdict = datapath::process(&mut frame, &*self);
+        let mut verdict = datapath::process(&mut frame, &*self);
+        while verdict.outcome() == Outcome::Next {
+            let handoff = self.handoff.get_mut();
+            let mut copy = *handoff;
+            verdict = match verdict.next_program() {
+                0 => datapath::nat::process(&mut frame, &*self, &mut copy),
+                1 => datapath::nat::open(&mut frame, &*self, &mut copy),
+                _ => datapath::process(&mut frame, &Direct(&*self)),
+            };
+        }
         let totals = &mut self.state.get_mut().totals;
         let action = match verdict.outcome() {
             Outcome::Pass => {
@@ -92,6 +113,7 @@ impl Host {
                 totals.answers[verdict.answer_kind()] += 1;
                 action::TX
             }
+            Outcome::Next => unreachable!("handed over above"),
             Outcome::Echo => {
                 totals.forwarded += 1;
                 totals.answers[Answer::EchoReply as usize] += 1;
@@ -124,6 +146,7 @@ impl Host {
 }
 
 impl Tables for Host {
+    const TRANSLATES: bool = true;
     type Flow<'a> = HostFlow<'a>;
 
     fn vip_bucket(&self, index: u32) -> Option<&VipBucket> {
@@ -175,7 +198,80 @@ impl Tables for Host {
         self.now
     }
 
+    fn has_dnat(&self) -> bool {
+        self.maps.settings.features & features::DNAT != 0
+    }
+
+    fn handoff(&self) -> Option<&mut Handoff> {
+        // SAFETY: `run` has the host for itself, and a step takes it once.
+        Some(unsafe { &mut *self.handoff.get() })
+    }
+
     fn flow<'a>(&'a self, words: &'a FlowWords, context: &'a FlowContext<'a>) -> HostFlow<'a> {
         HostFlow::new(self, words, context)
+    }
+}
+
+/// The host's maps for packets that go past translation.
+struct Direct<'a>(&'a Host);
+
+impl Tables for Direct<'_> {
+    const TRANSLATES: bool = false;
+
+    type Flow<'a>
+        = HostFlow<'a>
+    where
+        Self: 'a;
+
+    fn vip_bucket(&self, index: u32) -> Option<&VipBucket> {
+        self.0.vip_bucket(index)
+    }
+
+    fn port_bucket(&self, index: u32) -> Option<&PortBucket> {
+        self.0.port_bucket(index)
+    }
+
+    fn service(&self, id: u16) -> Option<&Service> {
+        self.0.service(id)
+    }
+
+    fn owner(&self, slot: u32) -> Option<u16> {
+        self.0.owner(slot)
+    }
+
+    fn slot(&self, index: u32) -> Option<SlotWord> {
+        self.0.slot(index)
+    }
+
+    fn backend(&self, id: u16) -> Option<&Backend> {
+        self.0.backend(id)
+    }
+
+    fn count(&self, id: u16, bytes: usize, new_connection: bool) {
+        self.0.count(id, bytes, new_connection);
+    }
+
+    fn count_unresolved(&self, id: u16) {
+        self.0.count_unresolved(id);
+    }
+
+    fn take_token(&self, kind: Budget) -> bool {
+        self.0.take_token(kind)
+    }
+
+    fn now(&self) -> u64 {
+        self.0.now
+    }
+
+    fn has_dnat(&self) -> bool {
+        self.0.has_dnat()
+    }
+
+    fn handoff(&self) -> Option<&mut Handoff> {
+        self.0.handoff()
+    }
+
+    fn flow<'a>(&'a self, words: &'a FlowWords, context: &'a FlowContext<'a>) -> HostFlow<'a> {
+        HostFlow::new(self.0, words, context)
     }
 }

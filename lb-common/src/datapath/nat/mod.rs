@@ -1,0 +1,322 @@
+//! Translated flows (NAT): the second program's way.
+//!
+//! ```text
+//! hand-over ─► find ─► renew ─► rewrite ─► transmit
+//!               ├─ open (select, claim a tuple)
+//!               └─ direct (as if the service did not translate)
+//! ```
+//!
+//! The first program finds out whose packet it is and hands it over, so that
+//! services without translation do not pay for it. Each branch is a program
+//! with a stack of its own.
+
+mod egress;
+mod icmp;
+mod open;
+mod rewrite;
+
+pub use open::open;
+
+use super::{Arrival, Network, Next, Packet, Subject, Tables, Verdict, answer};
+use crate::abi::{
+    Draft, Handoff, NarrowLine, NatHop, NatLine, NatSettings, NatState, Pool, Service, Unserved,
+    VipEntry, WideLine, backend_flags, mac_word, service_flags,
+};
+use crate::nat::flow::{self, End, Found, Renewed};
+use crate::nat::table::Table;
+use crate::reason::DropReason;
+use crate::transition::PacketKind;
+
+/// Stands for the service of a packet whose port no service has.
+pub const NO_SERVICE: u16 = u16::MAX;
+/// [`Handoff::kind`] of a message about a flow.
+const MESSAGE: u8 = 5;
+
+/// The maps of translated flows.
+pub trait NatTables: Tables {
+    type Narrow: Table<Line = NarrowLine>;
+    type NarrowNew: Table<Line = NarrowLine>;
+    type Wide: Table<Line = WideLine>;
+    type WideNew: Table<Line = WideLine>;
+
+    fn nat_settings(&self) -> Option<&NatSettings>;
+    fn pool(&self, index: u32) -> Option<&Pool>;
+    /// Flows that are IPv4 on both sides.
+    fn narrow(&self) -> &Self::Narrow;
+    fn narrow_new(&self) -> &Self::NarrowNew;
+    /// All others.
+    fn wide(&self) -> &Self::Wide;
+    fn wide_new(&self) -> &Self::WideNew;
+    /// Counts an answer of backend `id`.
+    fn count_reply(&self, id: u16, bytes: usize);
+}
+
+/// Whether a packet for a port that no service has may answer a translated flow.
+#[inline(always)]
+pub fn may_be_answer(vip: u64) -> bool {
+    VipEntry::is_nat_source(vip) || VipEntry::is_dnat_backend(vip)
+}
+
+/// Leaves the packet for the program that translates.
+#[inline(always)]
+pub(super) fn hand_over<T: Tables>(tables: &T, arrival: &Arrival, subject: &Subject) -> Verdict {
+    let Some(handoff) = tables.handoff() else {
+        return Verdict::drop(DropReason::NatUnavailable);
+    };
+    handoff.source = arrival.network.source;
+    handoff.destination = arrival.network.destination;
+    handoff.vip = arrival.vip;
+    handoff.flow = subject.flow;
+    handoff.length = arrival.network.length as u32;
+    handoff.upper = arrival.upper as u32;
+    handoff.service = subject.service;
+    handoff.protocol = arrival.network.protocol;
+    handoff.v6 = arrival.network.v6 as u8;
+    handoff.kind = match subject.kind {
+        Some(PacketKind::Syn) => 0,
+        Some(PacketKind::Data) => 1,
+        Some(PacketKind::Fin) => 2,
+        Some(PacketKind::Rst) => 3,
+        Some(PacketKind::Udp) => 4,
+        None => MESSAGE,
+    };
+    Verdict::next(Next::Nat)
+}
+
+impl Handoff {
+    #[inline(always)]
+    fn arrival(&self) -> Arrival {
+        let network = Network {
+            v6: self.v6 != 0,
+            length: self.length as usize,
+            source: self.source,
+            destination: self.destination,
+            protocol: self.protocol,
+        };
+        // No frame has its upper layer beyond: the bound is for the verifier.
+        Arrival { network, upper: self.upper as usize & 0xfff, vip: self.vip }
+    }
+
+    #[inline(always)]
+    const fn packet_kind(&self) -> Option<PacketKind> {
+        match self.kind {
+            0 => Some(PacketKind::Syn),
+            1 => Some(PacketKind::Data),
+            2 => Some(PacketKind::Fin),
+            3 => Some(PacketKind::Rst),
+            4 => Some(PacketKind::Udp),
+            _ => None,
+        }
+    }
+}
+
+/// Decides about a packet that was handed over.
+#[inline(always)]
+pub fn process<P: Packet, T: NatTables>(
+    packet: &mut P,
+    tables: &T,
+    handoff: &mut Handoff,
+) -> Verdict {
+    let Some(settings) = tables.nat_settings() else {
+        return Verdict::drop(DropReason::NatUnavailable);
+    };
+    let now = tables.now();
+    let mut fate = Fate::Unknown;
+    if handoff.v6 == 0 {
+        let narrow =
+            flow::Tables { main: tables.narrow(), new: tables.narrow_new(), settings, now };
+        fate = existing(packet, tables, &narrow, handoff);
+    }
+    if matches!(fate, Fate::Unknown) && (handoff.v6 != 0 || settings.mixed != 0) {
+        let wide = flow::Tables { main: tables.wide(), new: tables.wide_new(), settings, now };
+        fate = existing(packet, tables, &wide, handoff);
+    }
+    match fate {
+        Fate::Unknown => without_flow(packet, tables, handoff),
+        Fate::ToBackend => egress::to_backend(packet, tables, handoff),
+        Fate::ToClient => egress::to_client(packet, tables, handoff),
+        Fate::Message => icmp::translate(packet, tables, handoff),
+        Fate::Dead => refuse(packet, tables, handoff, DropReason::DeadBackend),
+    }
+}
+
+/// What is to become of a packet that was looked up. Where to is in the draft:
+/// the ends and the backend in `forward`, the next hop of answers in `reverse`.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Fate {
+    /// It has no flow.
+    Unknown,
+    ToBackend,
+    ToClient,
+    /// It speaks of the flow.
+    Message,
+    /// Its backend is dead.
+    Dead,
+}
+
+/// Looks for the packet's flow, and renews it.
+#[inline(never)]
+fn existing<'a, P, T, L, M, N>(
+    packet: &P,
+    tables: &T,
+    flows: &flow::Tables<'a, M, N>,
+    handoff: &mut Handoff,
+) -> Fate
+where
+    P: Packet,
+    T: NatTables,
+    L: NatLine + 'a,
+    M: Table<Line = L>,
+    N: Table<Line = L>,
+{
+    let kind = handoff.packet_kind();
+    let Handoff { flow: key, draft, .. } = handoff;
+    let hash = flows.hash(key);
+    let Some(found) = flows.find(key, hash) else { return Fate::Unknown };
+    let reverse = found.line.rest().is_reverse();
+    draft.forward.to = found.line.to();
+    draft.forward.backend = found.line.backend();
+    draft.forward.service = found.line.service();
+    draft.forward.reserved = reverse as u32;
+    let Some(kind) = kind else {
+        draft.reverse.hop = found.line.hop();
+        return Fate::Message;
+    };
+    let end = End { key, hash, reverse };
+    if reverse {
+        answer_of(packet, tables, flows, draft, (&found, &end, kind))
+    } else {
+        request(packet, tables, flows, draft, (&found, &end, kind))
+    }
+}
+
+/// A client's packet.
+#[inline(always)]
+fn request<'a, P, T, L, M, N>(
+    packet: &P,
+    tables: &T,
+    flows: &flow::Tables<'a, M, N>,
+    draft: &mut Draft,
+    (found, end, kind): (&Found<'a, L>, &End<'_>, PacketKind),
+) -> Fate
+where
+    P: Packet,
+    T: NatTables,
+    L: NatLine + 'a,
+    M: Table<Line = L>,
+    N: Table<Line = L>,
+{
+    if found.meta.state().is_over() && matches!(kind, PacketKind::Syn | PacketKind::Udp) {
+        // The client uses its port again; the old tuple rests.
+        flow::free(found.line, found.meta);
+        return Fate::Unknown;
+    }
+    if tables.backend(draft.forward.backend).is_none_or(|b| b.flags & backend_flags::DEAD != 0) {
+        flow::free(found.line, found.meta);
+        return Fate::Dead;
+    }
+    let Some(service) = tables.service(draft.forward.service) else { return Fate::Unknown };
+    draft.reverse.hop = hop_of(packet);
+    if flows.renew(found, end, kind, service, draft) == Renewed::Gone {
+        return Fate::Unknown;
+    }
+    found.line.rest().count(packet.length());
+    Fate::ToBackend
+}
+
+/// A backend's packet.
+#[inline(always)]
+fn answer_of<'a, P, T, L, M, N>(
+    packet: &P,
+    tables: &T,
+    flows: &flow::Tables<'a, M, N>,
+    draft: &mut Draft,
+    (found, end, kind): (&Found<'a, L>, &End<'_>, PacketKind),
+) -> Fate
+where
+    P: Packet,
+    T: NatTables,
+    L: NatLine + 'a,
+    M: Table<Line = L>,
+    N: Table<Line = L>,
+{
+    let Some(service) = tables.service(draft.forward.service) else { return Fate::Unknown };
+    draft.reverse.hop = found.line.hop();
+    found.line.rest().count(packet.length());
+    if matches!(kind, PacketKind::Udp) && is_last_answer(found.line, service) {
+        flows.end(found, end, NatState::UdpDone, draft);
+    } else if flows.renew(found, end, kind, service, draft) == Renewed::Gone {
+        return Fate::Unknown;
+    }
+    Fate::ToClient
+}
+
+#[inline(always)]
+fn is_last_answer<L: NatLine>(line: &L, service: &Service) -> bool {
+    service.udp_responses != 0 && line.rest().packets() as u32 >= service.udp_responses
+}
+
+/// Where the packet came from is where answers go.
+#[inline(always)]
+fn hop_of<P: Packet>(packet: &P) -> NatHop {
+    let destination = packet.read::<6>(6).unwrap_or_default();
+    let source = packet.read::<6>(0).unwrap_or_default();
+    NatHop {
+        destination: mac_word(destination),
+        source: mac_word(source),
+        ifindex: packet.ingress() as u64,
+    }
+}
+
+/// A packet of no translated flow.
+#[inline(never)]
+fn without_flow<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &Handoff) -> Verdict {
+    if handoff.service == NO_SERVICE {
+        return stray(packet, tables, handoff);
+    }
+    let Some(service) = tables.service(handoff.service) else {
+        return Verdict::drop(DropReason::NoBackend);
+    };
+    match handoff.packet_kind() {
+        Some(PacketKind::Syn | PacketKind::Udp) if service.flags & service_flags::NAT != 0 => {
+            return Verdict::next(Next::Open);
+        }
+        _ => {}
+    }
+    if service.flags & (service_flags::NAT | service_flags::DIRECT_TOO) != service_flags::NAT {
+        return Verdict::next(Next::Direct);
+    }
+    match handoff.packet_kind() {
+        Some(PacketKind::Rst) => Verdict::drop(DropReason::NatNoFlow),
+        Some(_) => refuse(packet, tables, handoff, DropReason::NatNoFlow),
+        None => Verdict::drop(DropReason::IcmpUnmatched),
+    }
+}
+
+/// For a port of ours, or of a client, that no flow has.
+#[inline(never)]
+fn stray<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &Handoff) -> Verdict {
+    if !VipEntry::is_vip(handoff.vip) {
+        return Verdict::PASS;
+    }
+    match handoff.packet_kind() {
+        Some(kind) => answer::unserved_port(packet, tables, &handoff.arrival(), kind),
+        None if VipEntry::unserved_of(handoff.vip) == Unserved::Pass => Verdict::PASS,
+        None => Verdict::drop(DropReason::IcmpUnmatched),
+    }
+}
+
+/// Tells the sender that there is no such flow, where its protocol can.
+#[inline(never)]
+fn refuse<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    handoff: &Handoff,
+    reason: DropReason,
+) -> Verdict {
+    if handoff.protocol != super::parse::TCP {
+        return Verdict::drop(reason);
+    }
+    answer::reset(packet, tables, &handoff.arrival(), reason)
+}

@@ -1,0 +1,121 @@
+//! A new flow: the backend that its slot names, and a tuple of its own.
+
+use super::super::parse::TCP;
+use super::super::{Packet, Verdict};
+use super::{NatTables, egress, hop_of, refuse};
+use crate::abi::{Backend, Handoff, NatLine, NatState, Service, backend_flags, service_flags};
+use crate::hash::{FlowHash, split, v4_mapped};
+use crate::nat::flow::{self, NewFlow, Opened, Source};
+use crate::nat::table::Table;
+use crate::reason::DropReason;
+
+/// The first packet of a flow.
+#[inline(always)]
+pub fn open<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut Handoff) -> Verdict {
+    let Some(service) = tables.service(handoff.service) else {
+        return Verdict::drop(DropReason::NoBackend);
+    };
+    let slot = FlowHash::of(&handoff.flow, service.table.key).slot(service.table.count);
+    let Some(word) = tables.slot(service.table.base.wrapping_add(slot)) else {
+        return Verdict::drop(DropReason::NoBackend);
+    };
+    let id = word.current();
+    let Some(backend) = tables.backend(id) else { return Verdict::drop(DropReason::NoBackend) };
+    if backend.flags & backend_flags::DEAD != 0 {
+        return refuse(packet, tables, handoff, DropReason::DeadBackend);
+    }
+    if backend.flags & backend_flags::RESOLVED == 0 {
+        tables.count_unresolved(id);
+        return Verdict::drop(DropReason::NoNextHop);
+    }
+    draft(packet, tables.now(), handoff, (backend, id));
+    match claim(tables, handoff, service, backend) {
+        Opened::Done => egress::to_backend(packet, tables, handoff),
+        Opened::Busy => Verdict::drop(DropReason::NatBusy),
+        Opened::Exhausted => Verdict::drop(DropReason::NatExhausted),
+        Opened::Full => Verdict::drop(DropReason::NatFull),
+    }
+}
+
+/// What is known of the flow before it has a tuple.
+#[inline(always)]
+fn draft<P: Packet>(packet: &P, now: u64, handoff: &mut Handoff, (backend, id): (&Backend, u16)) {
+    let v6 = backend.flags & backend_flags::OUTER_V6 != 0;
+    let Handoff { flow, service, draft, .. } = handoff;
+    draft.forward.to.destination = address_of(&backend.outer_destination, v6);
+    draft.forward.to.ports = ports(flow.ports, backend.port);
+    draft.forward.backend = id;
+    draft.forward.service = *service;
+    draft.forward.began = now;
+    draft.reverse.hop = hop_of(packet);
+}
+
+#[inline(always)]
+fn claim<T: NatTables>(
+    tables: &T,
+    handoff: &mut Handoff,
+    service: &Service,
+    backend: &Backend,
+) -> Opened {
+    let Some(settings) = tables.nat_settings() else { return Opened::Full };
+    let now = tables.now();
+    let v6 = backend.flags & backend_flags::OUTER_V6 != 0;
+    if v6 || handoff.v6 != 0 {
+        let flows = flow::Tables { main: tables.wide(), new: tables.wide_new(), settings, now };
+        claim_in(tables, &flows, handoff, (service, backend))
+    } else {
+        let flows = flow::Tables { main: tables.narrow(), new: tables.narrow_new(), settings, now };
+        claim_in(tables, &flows, handoff, (service, backend))
+    }
+}
+
+#[inline(never)]
+fn claim_in<'a, T, L, M, N>(
+    tables: &T,
+    flows: &flow::Tables<'a, M, N>,
+    handoff: &mut Handoff,
+    (service, backend): (&Service, &Backend),
+) -> Opened
+where
+    T: NatTables,
+    L: NatLine + 'a,
+    M: Table<Line = L>,
+    N: Table<Line = L>,
+{
+    let Some(pool) = tables.pool(service.pool) else { return Opened::Exhausted };
+    let v6 = backend.flags & backend_flags::OUTER_V6 != 0;
+    let is_tcp = handoff.protocol == TCP;
+    let Handoff { flow: key, source, draft, .. } = handoff;
+    let life = if is_tcp { service.half_open } else { service.udp_idle };
+    // A backend that is its own client would answer itself past us.
+    let itself = draft.forward.to.destination == *source;
+    let mut flow = NewFlow {
+        key,
+        hash: flows.hash(key),
+        draft,
+        state: if is_tcp { NatState::Opening } else { NatState::UdpNew },
+        expires: flows.now + life as u64,
+        source: Source {
+            pool,
+            address: address_of(&backend.outer_source, v6),
+            keep: service.flags & service_flags::KEEP_CLIENT != 0 && !itself,
+            v6,
+        },
+    };
+    flows.open(&mut flow)
+}
+
+/// The address in an entry's sixteen bytes.
+#[inline(always)]
+fn address_of(bytes: &[u8; 16], v6: bool) -> [u64; 2] {
+    if v6 { split(*bytes) } else { v4_mapped([bytes[0], bytes[1], bytes[2], bytes[3]]) }
+}
+
+/// With the backend's port in place of the service's.
+#[inline(always)]
+fn ports(of_client: u64, port: u16) -> u64 {
+    match port {
+        0 => of_client,
+        _ => of_client & !0xffff_0000 | (port.swap_bytes() as u64) << 16,
+    }
+}

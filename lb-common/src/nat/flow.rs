@@ -1,0 +1,364 @@
+//! The life of a translated flow: both of its lines, in the right order.
+//!
+//! The reverse line is the claim on the tuple: it is written first, kept at
+//! least as long, and freed last. Flows that only one end has confirmed live in
+//! tables of their own (`new`), where the oldest gives way: a flood of SYNs
+//! meets there nobody but itself.
+
+use super::lives::{advance, life, prolongs};
+use super::table::{self, Claim, NatHash, Table, Taking};
+use crate::abi::{Draft, NatLine, NatMeta, NatSettings, NatState, Pool, Service};
+use crate::hash::FlowWords;
+use crate::transition::PacketKind;
+
+/// Tuples tried for a new flow.
+pub const TRIES: u32 = 16;
+/// Tuples tried change every so many ticks, as a power of two.
+const SALT_TICKS: u32 = 10;
+/// Both lines are renewed when this fraction of their life is over.
+const RENEWALS: u64 = 8;
+
+/// The tables of one kind of line, and the time.
+#[derive(Clone, Copy)]
+pub struct Tables<'a, M, N> {
+    /// Flows that both ends confirmed.
+    pub main: &'a M,
+    /// All others.
+    pub new: &'a N,
+    pub settings: &'a NatSettings,
+    /// In ticks.
+    pub now: u64,
+}
+
+/// A line that was found.
+pub struct Found<'a, L> {
+    pub line: &'a L,
+    /// As it was found.
+    pub meta: NatMeta,
+    /// In the table of new flows.
+    pub young: bool,
+}
+
+/// One end of a flow, as a key and its hash.
+#[derive(Clone, Copy)]
+pub struct End<'a> {
+    pub key: &'a FlowWords,
+    pub hash: NatHash,
+    /// The key is that of the backend's packets.
+    pub reverse: bool,
+}
+
+/// What a packet did to its flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Renewed {
+    /// It lives.
+    Lives,
+    /// Its other line is lost: there is no flow.
+    Gone,
+}
+
+/// What came of a new flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Opened {
+    Done,
+    /// Another CPU is just opening it.
+    Busy,
+    /// No tuple of the pool was free among those tried.
+    Exhausted,
+    /// No line was free.
+    Full,
+}
+
+/// A flow to be opened.
+pub struct NewFlow<'a> {
+    pub key: &'a FlowWords,
+    pub hash: NatHash,
+    /// As the client's packets are to leave, and the way back to the client;
+    /// `open` fills in the rest.
+    pub draft: &'a mut Draft,
+    pub state: NatState,
+    pub expires: u64,
+    pub source: Source<'a>,
+}
+
+/// Where a flow's packets leave from.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    pub pool: &'a Pool,
+    /// Instead of the pool's addresses, where it has none of the family.
+    pub address: [u64; 2],
+    /// The client's own address, and its port if that is free.
+    pub keep: bool,
+    /// The backend's family.
+    pub v6: bool,
+}
+
+impl Source<'_> {
+    /// Address and port (host order) number `attempt`; `mixed` is uniform.
+    #[inline(always)]
+    fn candidate(&self, client: &FlowWords, attempt: u32, mixed: u64) -> ([u64; 2], u16) {
+        let spread = (mixed as u32 as u64 * self.pool.ports as u64) >> 32;
+        let port = self.pool.first_port.wrapping_add(spread as u16);
+        if self.keep {
+            let own = (client.ports as u16).swap_bytes();
+            return (client.source, if attempt == 0 { own } else { port });
+        }
+        (self.address(mixed), port)
+    }
+
+    #[inline(always)]
+    fn address(&self, mixed: u64) -> [u64; 2] {
+        let count = if self.v6 { self.pool.v6_count } else { self.pool.v4_count };
+        if count == 0 {
+            return self.address;
+        }
+        let index =
+            (((mixed >> 40) * count as u64) >> 24) as usize & (crate::abi::POOL_ADDRESSES - 1);
+        if self.v6 { self.pool.v6[index] } else { [0, self.pool.v4[index]] }
+    }
+}
+
+#[inline(always)]
+fn mix(word: u64) -> u64 {
+    let word = (word ^ word >> 32).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let word = (word ^ word >> 29).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    word ^ word >> 32
+}
+
+impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, N> {
+    #[inline(always)]
+    fn taking(&self, evict: bool) -> Taking {
+        Taking { now: self.now, guard: self.settings.guard as u64, evict }
+    }
+
+    #[inline(always)]
+    pub fn hash(&self, key: &FlowWords) -> NatHash {
+        NatHash::of(key, self.settings.key)
+    }
+
+    /// The line of a flow that has not expired.
+    #[inline(always)]
+    pub fn find(&self, key: &FlowWords, hash: NatHash) -> Option<Found<'a, L>> {
+        if let Some(found) = self.unexpired(self.main.line(self.main.find(key, hash)), false) {
+            return Some(found);
+        }
+        self.unexpired(self.new.line(self.new.find(key, hash)), true)
+    }
+
+    #[inline(always)]
+    fn unexpired(&self, line: Option<&'a L>, young: bool) -> Option<Found<'a, L>> {
+        let line = line?;
+        let meta = NatMeta(line.meta().load());
+        if !meta.in_use() || meta.expires() < self.now {
+            return None;
+        }
+        Some(Found { line, meta, young })
+    }
+
+    /// A packet of a flow: its next state, and a longer life for both lines
+    /// when due. A flow of the new table is checked to be whole at every packet.
+    /// The draft holds the way back to the client; its reverse key is scratch.
+    #[inline(always)]
+    pub fn renew(
+        &self,
+        found: &Found<'a, L>,
+        end: &End<'_>,
+        kind: PacketKind,
+        service: &Service,
+        draft: &mut Draft,
+    ) -> Renewed {
+        let old = found.meta.state();
+        let state = advance(old, kind, end.reverse);
+        let life = life(state, service, self.settings) as u64;
+        let expires = self.now + life;
+        let due =
+            state != old || prolongs(state) && found.meta.expires() + life / RENEWALS <= expires;
+        if !due && !found.young {
+            return Renewed::Lives;
+        }
+        let expires = if prolongs(state) || state != old { expires } else { found.meta.expires() };
+        self.renew_both(found, end, draft, NatMeta(0).with(state, expires))
+    }
+
+    #[inline(never)]
+    fn renew_both(
+        &self,
+        found: &Found<'a, L>,
+        end: &End<'_>,
+        draft: &mut Draft,
+        next: NatMeta,
+    ) -> Renewed {
+        let (state, expires) = (next.state(), next.expires());
+        draft.reverse_key = found.line.to().reversed();
+        let partner_key = &draft.reverse_key;
+        let hash = self.hash(partner_key);
+        let partner = match self.find(partner_key, hash) {
+            Some(partner) if partner.line.answers(end.key) => partner,
+            _ => {
+                free(found.line, found.meta);
+                return Renewed::Gone;
+            }
+        };
+        let (first, second) = if end.reverse { (found, &partner) } else { (&partner, found) };
+        // Lost only to somebody who renews it, too.
+        first.line.meta().exchange(first.meta.0, first.meta.with(state, expires).0);
+        second.line.meta().exchange(second.meta.0, second.meta.with(state, expires).0);
+        if !end.reverse {
+            partner.line.rest().set_hop(&draft.reverse.hop);
+        }
+        if found.young && partner.young && !state.is_evictable() {
+            let other = End { key: partner_key, hash, reverse: !end.reverse };
+            let (reverse, forward) = if end.reverse {
+                ((found.line, end), (partner.line, &other))
+            } else {
+                ((partner.line, &other), (found.line, end))
+            };
+            self.promote(reverse, forward, (state, expires));
+        }
+        Renewed::Lives
+    }
+
+    /// From the new table to the main one. Where that is full, the flow stays,
+    /// and does not give way there either.
+    #[inline(always)]
+    fn promote(
+        &self,
+        (reverse, reverse_end): (&'a L, &End<'_>),
+        (forward, forward_end): (&'a L, &End<'_>),
+        state: (NatState, u64),
+    ) {
+        let Some(claimed) = self.copy(reverse, reverse_end, state) else { return };
+        if self.copy(forward, forward_end, state).is_none() {
+            free(claimed, NatMeta(claimed.meta().load()));
+            return;
+        }
+        // In whatever state they are by now.
+        free(forward, NatMeta(forward.meta().load()));
+        free(reverse, NatMeta(reverse.meta().load()));
+    }
+
+    #[inline(always)]
+    fn copy(&self, line: &'a L, end: &End<'_>, (state, expires): (NatState, u64)) -> Option<&'a L> {
+        let claim = self.main.claim(end.key, end.hash, self.taking(false));
+        let copy = self.main.line(claim.0)?;
+        copy.copy(line);
+        table::publish(copy, state, expires);
+        Some(copy)
+    }
+
+    /// Ends a flow: nobody finds it any more, and its tuple rests as `state`
+    /// says. The draft's reverse key is scratch.
+    #[inline(never)]
+    pub fn end(&self, found: &Found<'a, L>, end: &End<'_>, state: NatState, draft: &mut Draft) {
+        draft.reverse_key = found.line.to().reversed();
+        let partner_key = &draft.reverse_key;
+        let partner = self.find(partner_key, self.hash(partner_key));
+        let rest = match state {
+            NatState::UdpDone => self.settings.rest_udp,
+            _ => self.settings.rest_client,
+        };
+        let expires = self.now + rest as u64;
+        let (reverse, forward) = if end.reverse {
+            (Some(found), partner.as_ref())
+        } else {
+            (partner.as_ref(), Some(found))
+        };
+        if let Some(forward) = forward {
+            free(forward.line, forward.meta);
+        }
+        if let Some(reverse) = reverse {
+            reverse.line.meta().exchange(reverse.meta.0, reverse.meta.with(state, expires).0);
+        }
+    }
+
+    /// Opens a flow: claims a tuple for its answers, then its own line.
+    #[inline(always)]
+    pub fn open(&self, flow: &mut NewFlow<'_>) -> Opened {
+        flow.draft.reverse.to = flow.key.reversed();
+        flow.draft.reverse.backend = flow.draft.forward.backend;
+        flow.draft.reverse.service = flow.draft.forward.service;
+        flow.draft.reverse.began = 0;
+        // A client that uses its port again gets another tuple after a while.
+        let salt = mix(flow.hash.word() ^ self.now >> SALT_TICKS);
+        let mut attempt = 0;
+        while attempt < TRIES {
+            let mixed = mix(salt.wrapping_add(attempt as u64));
+            let (address, port) = flow.source.candidate(flow.key, attempt, mixed);
+            let to = &mut flow.draft.forward.to;
+            to.source = address;
+            to.ports = to.ports & !0xffff | port.swap_bytes() as u64;
+            flow.draft.reverse_key = to.reversed();
+            match self.claim(flow) {
+                Claim::EXISTS => {}
+                Claim::FULL => return Opened::Full,
+                _ => return self.open_claimed(flow),
+            }
+            attempt += 1;
+        }
+        Opened::Exhausted
+    }
+
+    /// Claims the reverse key. It must be in neither table; a flow moves from
+    /// one to the other by being in both for a while, so claiming in one first
+    /// and then looking at the other misses none.
+    #[inline(never)]
+    fn claim(&self, flow: &NewFlow<'_>) -> Claim {
+        let key = &flow.draft.reverse_key;
+        let hash = self.hash(key);
+        let claim = self.new.claim(key, hash, self.taking(true));
+        let Some(line) = self.new.line(claim.0) else { return claim };
+        if self.is_claimed_in_main(key, hash) {
+            give_up(line);
+            return Claim::EXISTS;
+        }
+        line.write(key, &flow.draft.reverse, true);
+        table::publish(line, flow.state, flow.expires);
+        claim
+    }
+
+    #[inline(always)]
+    fn is_claimed_in_main(&self, key: &FlowWords, hash: NatHash) -> bool {
+        let Some(line) = self.main.line(self.main.find(key, hash)) else { return false };
+        let meta = NatMeta(line.meta().load());
+        meta.in_use() && meta.expires() + self.settings.guard as u64 >= self.now
+    }
+
+    #[inline(always)]
+    fn open_claimed(&self, flow: &NewFlow<'_>) -> Opened {
+        let claim = self.new.claim(flow.key, flow.hash, self.taking(true));
+        if let Some(line) = self.new.line(claim.0) {
+            // It may have moved to the main table since it was looked for.
+            if !self.is_claimed_in_main(flow.key, flow.hash) {
+                line.write(flow.key, &flow.draft.forward, false);
+                table::publish(line, flow.state, flow.expires);
+                return Opened::Done;
+            }
+            give_up(line);
+        }
+        let key = &flow.draft.reverse_key;
+        self.free_in_new(key, self.hash(key));
+        if claim == Claim::FULL { Opened::Full } else { Opened::Busy }
+    }
+
+    #[inline(always)]
+    fn free_in_new(&self, key: &FlowWords, hash: NatHash) {
+        if let Some(line) = self.new.line(self.new.find(key, hash)) {
+            free(line, NatMeta(line.meta().load()));
+        }
+    }
+}
+
+/// Frees a line that was claimed and not published.
+#[inline(always)]
+fn give_up<L: NatLine>(line: &L) {
+    let claim = NatMeta(line.meta().load());
+    line.meta().exchange(claim.0, claim.freed().0);
+}
+
+/// Frees a line if it is still as `meta` says.
+#[inline(always)]
+pub fn free<L: NatLine>(line: &L, meta: NatMeta) -> bool {
+    meta.in_use() && line.meta().exchange(meta.0, meta.freed().0)
+}

@@ -1,0 +1,304 @@
+//! A table of lines: buckets of four, two buckets for each key.
+//!
+//! Nobody locks. A key is inserted by claiming a free line among its eight with
+//! compare-and-swap, and then looking at the eight again: of two CPUs that
+//! insert the same key at least one sees the other's claim, and whoever sees one
+//! gives up. (Both may; a second try or a retransmission decides.)
+
+use crate::abi::{NAT_WAYS, NatLine, NatMeta, NatState};
+use crate::hash::{FlowHash, FlowWords};
+
+/// A table in memory.
+pub trait Table {
+    type Line: NatLine;
+    /// Buckets less one; a power of two less one.
+    fn mask(&self) -> u32;
+    fn bucket(&self, index: u32) -> Option<&[Self::Line; NAT_WAYS]>;
+    /// A line by its position.
+    fn line(&self, position: u32) -> Option<&Self::Line>;
+
+    /// Position of the line of `key`, expired or not, or [`NOWHERE`].
+    #[inline(always)]
+    fn find(&self, key: &FlowWords, hash: NatHash) -> u32 {
+        find(self, key, hash)
+    }
+
+    /// What a bucket offers for a key and its tag.
+    #[inline(always)]
+    fn look(&self, bucket: u32, key: (&FlowWords, u16), taking: Taking) -> Offer {
+        look(self, bucket, key, taking)
+    }
+
+    /// Whether a line of the bucket other than `mine` has the key, or is
+    /// claimed for it.
+    #[inline(always)]
+    fn has_competitor(&self, bucket: u32, key: (&FlowWords, u16), mine: u32) -> bool {
+        has_competitor(self, bucket, key, mine)
+    }
+
+    /// See [`claim`].
+    #[inline(always)]
+    fn claim(&self, key: &FlowWords, hash: NatHash, taking: Taking) -> Claim {
+        claim(self, key, hash, taking)
+    }
+}
+
+/// Not a position.
+pub const NOWHERE: u32 = u32::MAX;
+const WAY_BITS: u32 = NAT_WAYS.trailing_zeros();
+
+/// Bucket and way of a position.
+#[inline(always)]
+pub const fn place(position: u32) -> (u32, usize) {
+    (position >> WAY_BITS, position as usize & (NAT_WAYS - 1))
+}
+
+/// A key's hash: which buckets, and the tag of its line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NatHash(u64);
+
+impl NatHash {
+    /// From its [`word`](Self::word).
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    #[inline(always)]
+    pub fn of(key: &FlowWords, secret: [u64; 2]) -> Self {
+        Self(FlowHash::of(key, secret).0)
+    }
+
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    const fn first(self, mask: u32) -> u32 {
+        self.0 as u32 & mask
+    }
+
+    #[inline(always)]
+    const fn second(self, mask: u32) -> u32 {
+        (self.0 >> 24) as u32 & mask
+    }
+
+    #[inline(always)]
+    const fn tag(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+}
+
+/// Position of the line of `key`, expired or not, or [`NOWHERE`].
+#[inline(always)]
+pub fn find<T: Table + ?Sized>(table: &T, key: &FlowWords, hash: NatHash) -> u32 {
+    let mask = table.mask();
+    let first = hash.first(mask);
+    if let Some(way) = table.bucket(first).and_then(|bucket| way_of(bucket, key, hash.tag())) {
+        return first << WAY_BITS | way;
+    }
+    let second = hash.second(mask);
+    match table.bucket(second).and_then(|bucket| way_of(bucket, key, hash.tag())) {
+        Some(way) => second << WAY_BITS | way,
+        None => NOWHERE,
+    }
+}
+
+#[inline(always)]
+fn way_of<L: NatLine>(bucket: &[L; NAT_WAYS], key: &FlowWords, tag: u16) -> Option<u32> {
+    let [a, b, c, d] = bucket;
+    if holds(a, key, tag) {
+        Some(0)
+    } else if holds(b, key, tag) {
+        Some(1)
+    } else if holds(c, key, tag) {
+        Some(2)
+    } else if holds(d, key, tag) {
+        Some(3)
+    } else {
+        None
+    }
+}
+
+#[inline(always)]
+fn holds<L: NatLine>(line: &L, key: &FlowWords, tag: u16) -> bool {
+    let meta = NatMeta(line.meta().load());
+    meta.tag() == tag && meta.in_use() && line.is(key)
+}
+
+/// Which lines an insert may take.
+#[derive(Clone, Copy)]
+pub struct Taking {
+    pub now: u64,
+    /// Ticks after which an expired line may be taken.
+    pub guard: u64,
+    /// Where nothing is free, the oldest half-open flow gives way.
+    pub evict: bool,
+}
+
+impl Taking {
+    /// `guard` and `evict` in one word.
+    #[inline(always)]
+    pub const fn terms(&self) -> u64 {
+        self.guard | (self.evict as u64) << 63
+    }
+
+    #[inline(always)]
+    pub const fn of(now: u64, terms: u64) -> Self {
+        Self { now, guard: terms & (u64::MAX >> 1), evict: terms >> 63 != 0 }
+    }
+}
+
+/// What came of claiming a line: its position, or why there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claim(pub u32);
+
+impl Claim {
+    /// The key is there, or is just being inserted.
+    pub const EXISTS: Self = Self(u32::MAX - 1);
+    pub const FULL: Self = Self(u32::MAX);
+}
+
+/// What a look at a bucket found for a key, the best place first: the way (bits
+/// 0..2), and why (bits 61..64).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Offer(pub u64);
+
+impl Offer {
+    /// The key is there, or a claim that may be for it.
+    const TAKEN: Self = Self(0);
+    /// An old line of the same key, which must not stay beside the new one.
+    const SAME: u64 = 1 << 61;
+    /// Free or expired; the more of them in a bucket, the better.
+    const USABLE: u64 = 2 << 61;
+    /// Half-open; the sooner it would expire, the better.
+    const OLDEST: u64 = 3 << 61;
+    const NOTHING: Self = Self(u64::MAX);
+
+    #[inline(always)]
+    const fn way(self) -> u32 {
+        self.0 as u32 & (NAT_WAYS as u32 - 1)
+    }
+
+    /// Which of the kinds above.
+    #[inline(always)]
+    const fn kind(self) -> u64 {
+        self.0 & 7 << 61
+    }
+}
+
+/// What one line offers, without its way.
+#[inline(always)]
+fn offer_of<L: NatLine>(line: &L, meta: NatMeta, key: (&FlowWords, u16), taking: &Taking) -> u64 {
+    let usable = meta.is_free() || meta.in_use() && meta.expires() + taking.guard < taking.now;
+    let same = meta.tag() == key.1 && (meta.is_busy() || meta.in_use() && line.is(key.0));
+    if same {
+        return if usable { Offer::SAME } else { Offer::TAKEN.0 };
+    }
+    if usable {
+        return Offer::USABLE;
+    }
+    if taking.evict && meta.state().is_evictable() {
+        return Offer::OLDEST | meta.expires() << 8;
+    }
+    Offer::NOTHING.0
+}
+
+/// See [`Table::look`].
+#[inline(always)]
+pub fn look<T: Table + ?Sized>(
+    table: &T,
+    bucket: u32,
+    key: (&FlowWords, u16),
+    taking: Taking,
+) -> Offer {
+    let Some([a, b, c, d]) = table.bucket(bucket) else { return Offer::NOTHING };
+    let offer = |line: &T::Line| offer_of(line, NatMeta(line.meta().load()), key, &taking);
+    let offers = [offer(a), offer(b), offer(c), offer(d)];
+    let mut best = Offer::NOTHING;
+    let mut occupied = NAT_WAYS as u64;
+    let mut way = 0;
+    while way < NAT_WAYS {
+        let offer = offers[way];
+        if offer == Offer::USABLE {
+            occupied -= 1;
+        }
+        let offer = Offer(if offer == Offer::NOTHING.0 { offer } else { offer | way as u64 });
+        if offer.kind() == 0 && offer != Offer::NOTHING {
+            return Offer::TAKEN;
+        }
+        if offer < best {
+            best = offer;
+        }
+        way += 1;
+    }
+    if best.kind() == Offer::USABLE { Offer(best.0 | occupied << 8) } else { best }
+}
+
+/// Claims a line for a key that has none. Whoever claims it writes it and then
+/// calls [`publish`].
+#[inline(always)]
+pub fn claim<T: Table + ?Sized>(
+    table: &T,
+    key: &FlowWords,
+    hash: NatHash,
+    taking: Taking,
+) -> Claim {
+    let mask = table.mask();
+    let (first, second) = (hash.first(mask), hash.second(mask));
+    let key = (key, hash.tag());
+    let in_first = table.look(first, key, taking);
+    let in_second = table.look(second, key, taking);
+    let (bucket, offer) =
+        if in_first <= in_second { (first, in_first) } else { (second, in_second) };
+    if offer == Offer::TAKEN {
+        return Claim::EXISTS;
+    }
+    if offer == Offer::NOTHING {
+        return Claim::FULL;
+    }
+    let position = bucket << WAY_BITS | offer.way();
+    let Some(line) = table.line(position) else { return Claim::FULL };
+    let meta = NatMeta(line.meta().load());
+    let claim = meta.claimed(key.1);
+    let unchanged = Offer(offer_of(line, meta, key, &taking)).kind() == offer.kind();
+    if !unchanged || !line.meta().exchange(meta.0, claim.0) {
+        // Somebody else was faster; which key they wanted it for is not known.
+        return Claim::EXISTS;
+    }
+    if table.has_competitor(first, key, position) || table.has_competitor(second, key, position) {
+        line.meta().exchange(claim.0, claim.freed().0);
+        return Claim::EXISTS;
+    }
+    Claim(position)
+}
+
+/// Lets others find a line that was claimed, now that it is written.
+#[inline(always)]
+pub fn publish<L: NatLine>(line: &L, state: NatState, expires: u64) {
+    let claim = NatMeta(line.meta().load());
+    line.meta().exchange(claim.0, claim.with(state, expires).0);
+}
+
+/// See [`Table::has_competitor`].
+#[inline(always)]
+pub fn has_competitor<T: Table + ?Sized>(
+    table: &T,
+    bucket: u32,
+    key: (&FlowWords, u16),
+    mine: u32,
+) -> bool {
+    let Some([a, b, c, d]) = table.bucket(bucket) else { return false };
+    let first = bucket << WAY_BITS;
+    first != mine && competes(a, key)
+        || first + 1 != mine && competes(b, key)
+        || first + 2 != mine && competes(c, key)
+        || first + 3 != mine && competes(d, key)
+}
+
+#[inline(always)]
+fn competes<L: NatLine>(line: &L, key: (&FlowWords, u16)) -> bool {
+    let meta = NatMeta(line.meta().load());
+    meta.tag() == key.1 && (meta.is_busy() || meta.in_use() && line.is(key.0))
+}

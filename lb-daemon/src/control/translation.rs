@@ -1,0 +1,120 @@
+//! What the maps should say of services that translate: where their flows leave
+//! from, and under which addresses answers arrive.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use lb_common::abi::{NatSettings, Pool, VipEntry};
+
+use crate::{
+    config::{Config, Mode, Service, Snat},
+    dataplane::{Ticks, words_of},
+    loader::MapSizes,
+    netlink::NextHops,
+};
+
+/// Answers longer than this are checked against their way: no link takes less
+/// (RFC 791 has hosts take that much).
+const LEAST_MTU: u32 = 576;
+/// How long a tuple rests after the client's FIN or a RST.
+const CLIENT_REST: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Addresses whose packets may be answers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Marks {
+    /// Destinations: translated flows leave from here.
+    sources: BTreeSet<IpAddr>,
+    /// Sources: backends that answer under their clients' addresses.
+    backends: BTreeSet<IpAddr>,
+}
+
+impl Marks {
+    pub fn of(config: &Config, next_hops: &NextHops) -> Self {
+        let mut marks = Self::default();
+        for service in &config.services {
+            let Some(snat) = service.mode.snat() else { continue };
+            marks.sources.extend(&snat.addresses);
+            for backend in &service.backends {
+                if snat.toward(backend.address).next().is_none() {
+                    let hop = next_hops.get(&backend.address).and_then(|hop| hop.as_ref().ok());
+                    marks.sources.extend(hop.and_then(|hop| hop.source));
+                }
+                if matches!(service.mode, Mode::Dnat(_)) {
+                    marks.backends.insert(backend.address);
+                }
+            }
+        }
+        marks
+    }
+
+    /// All of them.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.sources.union(&self.backends).copied()
+    }
+
+    /// What the VIP table says of `address`, where it says `meta` without this.
+    pub fn mark(&self, address: IpAddr, meta: Option<u64>) -> u64 {
+        let mut meta = meta.unwrap_or(VipEntry::NOT_A_VIP);
+        if self.sources.contains(&address) {
+            meta = VipEntry::with_nat_source(meta);
+        }
+        if self.backends.contains(&address) {
+            meta = VipEntry::with_dnat_backend(meta);
+        }
+        meta
+    }
+}
+
+pub fn has_dnat(config: &Config) -> bool {
+    config.services.iter().any(|service| matches!(service.mode, Mode::Dnat(_)))
+}
+
+/// Addresses and ports of a service's flows.
+pub fn pool(snat: &Snat) -> Pool {
+    let mut pool = Pool {
+        first_port: snat.ports.first,
+        // All 65,536 ports are never given: the lowest are reserved.
+        ports: u16::try_from(snat.ports.count()).unwrap_or(u16::MAX),
+        ..Pool::default()
+    };
+    for address in &snat.addresses {
+        let words = words_of(*address);
+        if address.is_ipv4() {
+            pool.v4[pool.v4_count as usize] = words[1];
+            pool.v4_count += 1;
+        } else {
+            pool.v6[pool.v6_count as usize] = words;
+            pool.v6_count += 1;
+        }
+    }
+    pool
+}
+
+/// What holds for all translated flows. `key`: of the tables' hash.
+pub fn settings(config: &Config, key: [u64; 2], ticks: Ticks) -> NatSettings {
+    let sizes = MapSizes::of(&config.limits);
+    let of = |duration| u32::try_from(ticks.of(duration)).unwrap_or(u32::MAX);
+    let rests = config.services.iter().filter_map(|service| service.mode.snat());
+    let rest = rests.map(|snat| snat.rest).max().unwrap_or(CLIENT_REST);
+    NatSettings {
+        key,
+        narrow_mask: sizes.narrow() - 1,
+        wide_mask: sizes.wide() - 1,
+        narrow_new_mask: MapSizes::new_flows(sizes.narrow()) - 1,
+        wide_new_mask: MapSizes::new_flows(sizes.wide()) - 1,
+        rest_client: of(CLIENT_REST),
+        rest_backend: of(rest),
+        rest_udp: ticks.per_second(),
+        guard: ticks.per_second(),
+        mixed: u32::from(config.services.iter().any(mixes_families)),
+        least_mtu: LEAST_MTU,
+        ..NatSettings::default()
+    }
+}
+
+/// Whether IPv4 packets may belong to flows that are IPv6 on the other side.
+fn mixes_families(service: &Service) -> bool {
+    let backends = service.backends.iter().map(|backend| backend.address.is_ipv4());
+    let mut ends = service.vips.iter().map(IpAddr::is_ipv4).chain(backends);
+    let first = ends.next();
+    service.mode.snat().is_some() && ends.any(|v4| Some(v4) != first)
+}

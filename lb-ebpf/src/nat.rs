@@ -1,0 +1,212 @@
+//! The second program's maps: translated flows.
+
+use lb_common::abi::{
+    Handoff, NAT_WAYS, NarrowBucket, NarrowLine, NatSettings, Pool, WideBucket, WideLine,
+};
+use lb_common::datapath::nat::NatTables;
+use lb_common::hash::FlowWords;
+use lb_common::nat::table::{self, Claim, NOWHERE, NatHash, Offer, Table, Taking, place};
+
+use crate::maps;
+use crate::tables::Maps;
+
+/// The hand-over of this CPU.
+#[inline(always)]
+pub fn handoff<'a>() -> Option<&'a mut Handoff> {
+    let handoff = maps::HANDOFF.get_ptr_mut(0)?;
+    // SAFETY: a per-CPU element; XDP programs are not preempted by each other,
+    // and it is taken once per program.
+    Some(unsafe { &mut *handoff })
+}
+
+/// A bucket and a key's tag in one word.
+#[inline(always)]
+const fn pack(bucket: u32, tag: u16) -> u64 {
+    bucket as u64 | (tag as u64) << 32
+}
+
+#[inline(always)]
+const fn unpack(place: u64) -> (u32, u16) {
+    (place as u32, (place >> 32) as u16)
+}
+
+/// A table of translated flows that is a map. Searching and claiming are global
+/// functions: the kernel's verifier looks at such a function once, and not
+/// again with every path that leads to a call.
+macro_rules! table {
+    ($name:ident, $map:ident, $line:ty, $bucket:ty, $mask:ident,
+     $find:ident, $look:ident, $competitor:ident, $claim:ident) => {
+        pub struct $name;
+
+        impl Table for $name {
+            type Line = $line;
+
+            #[inline(always)]
+            fn mask(&self) -> u32 {
+                maps::NAT_SETTINGS.get(0).map_or(0, |settings| settings.$mask)
+            }
+
+            #[inline(always)]
+            fn bucket(&self, index: u32) -> Option<&[$line; NAT_WAYS]> {
+                let bucket: *const $bucket = maps::$map.get_ptr(index)?;
+                // SAFETY: a map element stays while the program runs, and all
+                // its words are `Shared`.
+                Some(unsafe { &*bucket })
+            }
+
+            #[inline(always)]
+            fn line(&self, position: u32) -> Option<&$line> {
+                let (bucket, way) = place(position);
+                let bucket: *const $bucket = maps::$map.get_ptr(bucket)?;
+                // SAFETY: as in `bucket`; a way lies within it.
+                Some(unsafe { &*bucket.cast::<$line>().add(way) })
+            }
+
+            #[inline(always)]
+            fn find(&self, key: &FlowWords, hash: NatHash) -> u32 {
+                $find(key, hash.word())
+            }
+
+            #[inline(always)]
+            fn look(&self, bucket: u32, key: (&FlowWords, u16), taking: Taking) -> Offer {
+                Offer($look(key.0, pack(bucket, key.1), taking.now, taking.terms()))
+            }
+
+            #[inline(always)]
+            fn has_competitor(&self, bucket: u32, key: (&FlowWords, u16), mine: u32) -> bool {
+                $competitor(key.0, pack(bucket, key.1), mine) != 0
+            }
+
+            #[inline(always)]
+            fn claim(&self, key: &FlowWords, hash: NatHash, taking: Taking) -> Claim {
+                Claim($claim(key, hash.word(), taking.now, taking.terms()))
+            }
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $find(key: *const FlowWords, hash: u64) -> u32 {
+            // SAFETY: null, or a key of the caller's.
+            let Some(key) = (unsafe { key.as_ref() }) else { return NOWHERE };
+            table::find(&$name, key, NatHash::from_word(hash))
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $look(key: *const FlowWords, place: u64, now: u64, terms: u64) -> u64 {
+            // SAFETY: null, or a key of the caller's.
+            let Some(key) = (unsafe { key.as_ref() }) else { return u64::MAX };
+            let (bucket, tag) = unpack(place);
+            table::look(&$name, bucket, (key, tag), Taking::of(now, terms)).0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $competitor(key: *const FlowWords, place: u64, mine: u32) -> u32 {
+            // SAFETY: null, or a key of the caller's.
+            let Some(key) = (unsafe { key.as_ref() }) else { return 1 };
+            let (bucket, tag) = unpack(place);
+            table::has_competitor(&$name, bucket, (key, tag), mine) as u32
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $claim(key: *const FlowWords, hash: u64, now: u64, terms: u64) -> u32 {
+            // SAFETY: null, or a key of the caller's.
+            let Some(key) = (unsafe { key.as_ref() }) else { return Claim::FULL.0 };
+            table::claim(&$name, key, NatHash::from_word(hash), Taking::of(now, terms)).0
+        }
+    };
+}
+
+table!(
+    Narrow,
+    NARROW,
+    NarrowLine,
+    NarrowBucket,
+    narrow_mask,
+    find_narrow,
+    look_narrow,
+    competitor_narrow,
+    claim_narrow
+);
+table!(
+    NarrowNew,
+    NARROW_NEW,
+    NarrowLine,
+    NarrowBucket,
+    narrow_new_mask,
+    find_narrow_new,
+    look_narrow_new,
+    competitor_narrow_new,
+    claim_narrow_new
+);
+table!(
+    Wide,
+    WIDE,
+    WideLine,
+    WideBucket,
+    wide_mask,
+    find_wide,
+    look_wide,
+    competitor_wide,
+    claim_wide
+);
+table!(
+    WideNew,
+    WIDE_NEW,
+    WideLine,
+    WideBucket,
+    wide_new_mask,
+    find_wide_new,
+    look_wide_new,
+    competitor_wide_new,
+    claim_wide_new
+);
+
+impl NatTables for Maps {
+    type Narrow = Narrow;
+    type NarrowNew = NarrowNew;
+    type Wide = Wide;
+    type WideNew = WideNew;
+
+    #[inline(always)]
+    fn nat_settings(&self) -> Option<&NatSettings> {
+        maps::NAT_SETTINGS.get(0)
+    }
+
+    #[inline(always)]
+    fn pool(&self, index: u32) -> Option<&Pool> {
+        maps::POOLS.get(index)
+    }
+
+    #[inline(always)]
+    fn narrow(&self) -> &Narrow {
+        &Narrow
+    }
+
+    #[inline(always)]
+    fn narrow_new(&self) -> &NarrowNew {
+        &NarrowNew
+    }
+
+    #[inline(always)]
+    fn wide(&self) -> &Wide {
+        &Wide
+    }
+
+    #[inline(always)]
+    fn wide_new(&self) -> &WideNew {
+        &WideNew
+    }
+
+    #[inline(always)]
+    fn count_reply(&self, id: u16, bytes: usize) {
+        let Some(counters) = maps::BACKEND_STATS.get_ptr_mut(id as u32) else { return };
+        // SAFETY: a per-CPU element; XDP programs are not preempted by each other.
+        unsafe {
+            (*counters).reply_packets += 1;
+            (*counters).reply_bytes += bytes as u64;
+        }
+    }
+}
