@@ -244,7 +244,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     pub fn publish(&mut self) -> Result<(), ControlError> {
         let services = &self.services;
         let ready = |name: &str| services.get(name).is_some_and(|live| live.ready);
-        let (config, around) = (&self.config, (&self.view.addresses, &self.marks));
+        let (config, around) = (&self.config, (&*self.view.addresses, &self.marks));
         let desired = Frontends::desired(config, &self.identity, around, ready);
         let configured = Frontends::desired(config, &self.identity, around, |_| true);
         let mut trouble = None;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use lb_common::abi::{
-    Backend, BackendCounters, FlowEntry, FlowKey, PortBucket, PortEntry, Service, Settings, Totals,
-    VipBucket, VipEntry,
+    Backend, BackendCounters, FlowEntry, FlowKey, NatSettings, Pool, PortBucket, PortEntry,
+    Service, Settings, Totals, VipBucket, VipEntry,
 };
 
 use super::{BatchCursor, DataPlane, Place, Ticks};
