@@ -82,7 +82,9 @@ pub trait Tables {
     fn now(&self) -> u64;
     /// Whether backends answer through here under their clients' addresses.
     fn has_dnat(&self) -> bool;
-    /// Where the packet is left for the program that translates.
+    /// Where the packet is left for the program that translates. Each caller is
+    /// the only one on its CPU.
+    #[expect(clippy::mut_from_ref, reason = "it is memory of the kernel's")]
     fn handoff(&self) -> Option<&mut Handoff>;
     fn flow<'a>(&'a self, words: &'a FlowWords, context: &'a FlowContext<'a>) -> Self::Flow<'a>;
 }

@@ -130,15 +130,22 @@ impl Kernel {
 
     /// Counters of the backends `first..first + count`, added up.
     pub fn backend_counters(&self, first: u16, count: u16) -> Result<BackendCounters> {
-        let map: PerCpuArray<&MapData, [u64; 4]> =
+        let map: PerCpuArray<&MapData, [u64; 6]> =
             self.map(map_names::BACKEND_STATS)?.try_into()?;
-        let mut all = [0; 4];
+        let mut all = [0; 6];
         for id in first..first + count {
             let one = sum(map.get(&id.into(), 0)?.iter());
             all = std::array::from_fn(|i| all[i] + one[i]);
         }
-        let [packets, bytes, new_connections, unresolved] = all;
-        Ok(BackendCounters { packets, bytes, new_connections, unresolved })
+        let [packets, bytes, new_connections, unresolved, reply_packets, reply_bytes] = all;
+        Ok(BackendCounters {
+            packets,
+            bytes,
+            new_connections,
+            unresolved,
+            reply_packets,
+            reply_bytes,
+        })
     }
 }
 
