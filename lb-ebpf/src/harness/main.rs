@@ -15,10 +15,14 @@ use aya_ebpf::btf_maps::{Array, ProgramArray};
 use aya_ebpf::helpers::generated::bpf_xdp_adjust_head;
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
-use pattern::{HEADER, Pattern, TARGETS, V4, V6};
+use pattern::{Ends, HEADER, HEADER_V6, MOST_FLOWS, Pattern, TARGETS, V4, V6};
 
 #[btf_map]
 static PATTERN: Array<Pattern, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Ends of packets whose flows another program chose.
+#[btf_map]
+static ENDS: Array<Ends, { MOST_FLOWS as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 #[btf_map]
 static TARGET: ProgramArray<{ TARGETS as usize }> = ProgramArray::new();
@@ -76,24 +80,55 @@ fn restore(ctx: &XdpContext, pattern: &mut Pattern) -> Option<()> {
             (&raw const (*ctx.ctx).data_end).read_volatile() as usize,
         )
     };
+    write_header(start, end, pattern)?;
+    write_ends(start, pattern)
+}
+
+/// Word by word: the compiler would call a memcpy that goes byte by byte, and
+/// the bench would measure that.
+#[inline(always)]
+fn write_header(start: usize, end: usize, pattern: &Pattern) -> Option<()> {
     if start + HEADER > end {
         return None;
     }
-    // Word by word: the compiler would call a memcpy that goes byte by byte,
-    // and the bench would measure that.
     let mut i = 0;
     while i < HEADER / 8 {
         // SAFETY: the frame was found to have HEADER bytes.
         unsafe { ((start + 8 * i) as *mut u64).write_volatile(pattern.header[i]) };
         i += 1;
     }
+    if pattern.v6 == 0 {
+        return Some(());
+    }
+    if start + HEADER_V6 > end {
+        return None;
+    }
+    while i < HEADER_V6 / 8 {
+        // SAFETY: as above, with HEADER_V6 bytes.
+        unsafe { ((start + 8 * i) as *mut u64).write_volatile(pattern.header[i]) };
+        i += 1;
+    }
+    Some(())
+}
 
+#[inline(always)]
+fn write_ends(start: usize, pattern: &mut Pattern) -> Option<()> {
     let packet = pattern.next;
     pattern.next = packet.wrapping_add(1);
+    let at = if pattern.v6 != 0 { &V6 } else { &V4 };
+    if pattern.given_ends != 0 {
+        let ends = ENDS.get(pattern.index(packet))?;
+        // SAFETY: all offsets lie within HEADER bytes.
+        unsafe {
+            ((start + at.source) as *mut u32).write_unaligned(ends.source);
+            ((start + at.destination) as *mut u32).write_unaligned(ends.destination);
+            ((start + at.port) as *mut u32).write_unaligned(ends.ports);
+        }
+        return Some(());
+    }
     let (source, port) = pattern.source(packet);
     let destination = pattern.destination(packet);
-    let at = if pattern.v6 != 0 { &V6 } else { &V4 };
-    // SAFETY: all offsets lie within HEADER bytes.
+    // SAFETY: as above.
     unsafe {
         ((start + at.source) as *mut u32).write_unaligned(source.to_be());
         ((start + at.destination) as *mut u32).write_unaligned(destination.to_be());

@@ -15,6 +15,19 @@ pub enum Path {
     NotVip,
     /// To a backend of the group.
     Backend(Group, State),
+    /// Of a translated flow of the group.
+    Nat(Group, Way),
+}
+
+/// Which packet of a translated flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// A client's, of an established flow.
+    Forward,
+    /// A backend's, of an established flow.
+    Reply,
+    /// The first one of a new flow, beside so many established ones.
+    New,
 }
 
 /// Of the flow's slot, and what the flow table says.
@@ -84,7 +97,31 @@ pub fn all(world: &mut World) -> Vec<Case> {
             }
         }
     }
+    translated(world, &mut cases);
     cases
+}
+
+/// The three ways in turn for each number of flows, which are held from one
+/// case to the next.
+fn translated(world: &mut World, cases: &mut Vec<Case>) {
+    for mode in [Mode::Nat, Mode::Dnat] {
+        for family in [Family::V4, Family::V6] {
+            let (key, word) = name(family);
+            let m = if mode == Mode::Nat { "nat" } else { "dnat" };
+            let group = world.add(mode, family, Slots::AtRest, 1);
+            for flows in FLOWS {
+                for (way, what, text) in [
+                    (Way::Forward, "forward", "established, forward"),
+                    (Way::Reply, "reply", "established, reply"),
+                    (Way::New, "new", "new flow"),
+                ] {
+                    let name = format!("{m}-{key}-{what}");
+                    let text = format!("{m} {word}, {text}");
+                    cases.push(Case { name, text, path: Path::Nat(group, way), family, flows });
+                }
+            }
+        }
+    }
 }
 
 fn name(family: Family) -> (&'static str, &'static str) {

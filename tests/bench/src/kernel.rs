@@ -9,14 +9,15 @@ use aya::maps::{Map, MapData, PerCpuArray, ProgramArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use lb_common::abi::{BackendCounters, SLOTS_PER_OWNERS, TOTALS_LEN, Totals, map_names};
+use lb_daemon::loader::MapSizes;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::mapped::Mapped;
-use crate::pattern::{Pattern, TARGETS};
+use crate::pattern::{Ends, MOST_FLOWS, Pattern, TARGETS};
 
 /// Slots: a full table per shape of service, and a hundred small ones.
 pub const SLOT_SPACE: u32 = 4 << 20;
-/// Room for a million flows, below the share at which the daemon would act.
+/// Room for a million flows in transition, below the share at which the daemon would act.
 const FLOW_ENTRIES: u32 = 3 << 19;
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -24,6 +25,9 @@ pub mod action {
     pub const PASS: u32 = 2;
     pub const TX: u32 = 3;
 }
+
+/// Translated flows of each kind that the tables have room for.
+pub const NAT_FLOWS: u32 = 1_000_000;
 
 /// What the harness calls; the position is the index in its program array.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,10 +46,22 @@ const FLOORS: [(Target, &str); 3] = [
     (Target::FloorPass, "floor_pass"),
 ];
 
+/// The program that packets meet first, and those it hands them to.
+const BALANCER: [&str; 4] = ["lb_xdp", "lb_nat", "lb_open", "lb_direct"];
+
+pub const SIZES: MapSizes = MapSizes {
+    slots: SLOT_SPACE,
+    flows: FLOW_ENTRIES,
+    nat_flows: NAT_FLOWS,
+    nat_flows_wide: NAT_FLOWS,
+};
+
 pub struct Kernel {
     balancer: Ebpf,
     harness: Ebpf,
     pattern: Mapped<Pattern>,
+    /// Ends of the packets whose flows the program chose.
+    pub ends: Mapped<Ends>,
 }
 
 /// One run of many packets.
@@ -62,21 +78,37 @@ impl Kernel {
             .map_max_entries(map_names::SLOTS, SLOT_SPACE)
             .map_max_entries(map_names::OWNERS, SLOT_SPACE / SLOTS_PER_OWNERS)
             .map_max_entries(map_names::FLOWS, FLOW_ENTRIES)
+            .map_max_entries(map_names::NARROW, SIZES.narrow())
+            .map_max_entries(map_names::NARROW_NEW, MapSizes::new_flows(SIZES.narrow()))
+            .map_max_entries(map_names::WIDE, SIZES.wide())
+            .map_max_entries(map_names::WIDE_NEW, MapSizes::new_flows(SIZES.wide()))
             .load(&object("LB_EBPF_OBJECT", "lb-ebpf.o")?)
             .context("the balancer's object does not load (are you root?)")?;
-        program(&mut balancer, "lb_xdp")?.load().context("lb_xdp does not load")?;
+        for name in BALANCER {
+            program(&mut balancer, name)?
+                .load()
+                .with_context(|| format!("{name} does not load"))?;
+        }
         let mut harness = Ebpf::load(&object("LB_HARNESS_OBJECT", "harness.o")?)
             .context("the harness does not load")?;
         for name in ["harness", "floor_tx", "floor_head", "floor_pass"] {
             program(&mut harness, name)?.load().with_context(|| format!("{name} does not load"))?;
         }
         let pattern = Mapped::of(harness.map("PATTERN").context("no map PATTERN")?, 1)?;
-        let mut kernel = Self { balancer, harness, pattern };
+        let ends = Mapped::of(harness.map("ENDS").context("no map ENDS")?, MOST_FLOWS)?;
+        let mut kernel = Self { balancer, harness, pattern, ends };
         kernel.fill_program_array()?;
         Ok(kernel)
     }
 
     fn fill_program_array(&mut self) -> Result<()> {
+        let map = self.balancer.take_map(map_names::PROGRAMS).context("no map PROGRAMS")?;
+        let mut programs = ProgramArray::try_from(map)?;
+        for (index, name) in (0..).zip(&BALANCER[1..]) {
+            let next = program(&mut self.balancer, name)?.fd()?.try_clone()?;
+            programs.set(index, &next, 0).with_context(|| format!("cannot hand over to {name}"))?;
+        }
+        std::mem::forget(programs);
         let map = self.harness.take_map("TARGET").context("no map TARGET")?;
         let mut targets = ProgramArray::try_from(map)?;
         let refused = "the kernel refuses the tail call: harness and program differ in kind";

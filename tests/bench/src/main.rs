@@ -11,6 +11,7 @@ mod death;
 mod kernel;
 mod mapped;
 mod measure;
+mod nat;
 mod packets;
 #[path = "../../../lb-ebpf/src/harness/pattern.rs"]
 mod pattern;
@@ -63,7 +64,8 @@ fn main() -> Result<()> {
     if let Some(only) = &args.only {
         cases.retain(|case| case.name.starts_with(only) || matches!(case.path, Path::Floor(_)));
     }
-    let mut bench = Bench { kernel, world };
+    let flows = nat::Flows::new(&kernel)?;
+    let mut bench = Bench { kernel, world, flows };
     let times = rounds(&mut bench, &cases, &effort)?;
     let tables = tables::measure(&bench.kernel, 51)?;
     let death = death::measure(&kernel::object("LB_EBPF_OBJECT", "lb-ebpf.o")?)?;
@@ -100,7 +102,8 @@ const LONG_ROUNDS: u32 = 2;
 
 /// Stores a million flows, and removes them one by one.
 fn takes_long(case: &Case) -> bool {
-    matches!(case.path, Path::Backend(_, State::Insert | State::Hit)) && case.flows > 1 << 16
+    matches!(case.path, Path::Backend(_, State::Insert | State::Hit) | Path::Nat(..))
+        && case.flows > 1 << 16
 }
 
 fn figure(case: Case, mut times: Vec<f64>) -> Figure {

@@ -18,7 +18,7 @@ pub struct Mapped<T> {
     marker: PhantomData<T>,
 }
 
-impl<T: Copy> Mapped<T> {
+impl<T> Mapped<T> {
     const STRIDE: () = assert!(size_of::<T>().is_multiple_of(8));
 
     pub fn of(map: &Map, count: u32) -> Result<Self> {
@@ -41,6 +41,23 @@ impl<T: Copy> Mapped<T> {
         unsafe { self.memory.as_ptr().add(index as usize) }
     }
 
+    /// For elements that change through shared references only.
+    pub fn reference(&self, index: u32) -> &T
+    where
+        T: Sync,
+    {
+        // SAFETY: `at` checked the index, and the mapping lives as long as `self`.
+        unsafe { &*self.at(index) }
+    }
+
+    /// Sets every byte to 0.
+    pub fn clear(&mut self) {
+        // SAFETY: the whole mapping; programs use it only while run.
+        unsafe { self.memory.as_ptr().cast::<u8>().write_bytes(0, self.bytes) }
+    }
+}
+
+impl<T: Copy> Mapped<T> {
     pub fn get(&self, index: u32) -> T {
         // SAFETY: `at` checked the index; programs write it only while run.
         unsafe { self.at(index).read_volatile() }

@@ -6,8 +6,9 @@ use aya::Pod;
 use aya::maps::HashMap;
 use lb_common::abi::{BackendCounters, FlowEntry, FlowKey, Totals, map_names};
 
-use crate::cases::{Case, NO_VIP, Path, State};
+use crate::cases::{Case, NO_VIP, Path, State, Way};
 use crate::kernel::{Kernel, Run, Target, action};
+use crate::nat;
 use crate::packets;
 use crate::pattern::Pattern;
 use crate::world::{Group, World};
@@ -24,6 +25,7 @@ unsafe impl Pod for Plain<FlowEntry> {}
 pub struct Bench {
     pub kernel: Kernel,
     pub world: World,
+    pub flows: nat::Flows,
 }
 
 /// Counters around a run.
@@ -40,7 +42,17 @@ impl Bench {
             Path::Backend(_, State::Hit) => {
                 self.with_entries(case, |bench| bench.repeated(case, runs, packets))
             }
-            _ => self.repeated(case, runs, packets),
+            Path::Nat(group, way) => {
+                self.flows.hold(&mut self.kernel, &group, case.flows)?;
+                match way {
+                    Way::New => self.opens(case, runs),
+                    _ => self.repeated(case, runs, packets),
+                }
+            }
+            _ => {
+                self.flows.set_dnat(false);
+                self.repeated(case, runs, packets)
+            }
         };
         result.with_context(|| format!("{}, {} flows", case.text, case.flows))
     }
@@ -59,6 +71,17 @@ impl Bench {
             let mut pattern = self.pattern(case);
             times.push(self.run(case, &mut pattern, case.flows)?);
             self.remove_flows(case)?;
+        }
+        Ok(times)
+    }
+
+    /// As many new flows as one run can open; then they go.
+    fn opens(&mut self, case: &Case, runs: u32) -> Result<Vec<f64>> {
+        let mut times = Vec::new();
+        for _ in 0..runs {
+            let mut pattern = self.pattern(case);
+            times.push(self.run(case, &mut pattern, nat::NEW_FLOWS)?);
+            self.flows.forget_new();
         }
         Ok(times)
     }
@@ -90,12 +113,20 @@ impl Bench {
     }
 
     fn pattern(&self, case: &Case) -> Pattern {
+        if let Path::Nat(group, way) = &case.path {
+            return match way {
+                Way::Forward => self.flows.requests(group, case.flows),
+                Way::Reply => self.flows.replies(group, case.flows, 0),
+                Way::New => self.flows.newcomers(group),
+            };
+        }
         let (first, count, target) = match case.path {
             Path::Floor(target) => (NO_VIP, 1, target),
             Path::NotVip => (NO_VIP, 1, Target::Balancer),
             Path::Backend(group, _) => (group.first_vip(), group.services, Target::Balancer),
+            Path::Nat(..) => unreachable!("see above"),
         };
-        packets::pattern(case.family, case.flows, first, count, target as u32)
+        packets::pattern(case.family, case.flows, first, count, target)
     }
 
     fn run(&mut self, case: &Case, pattern: &mut Pattern, packets: u32) -> Result<f64> {
@@ -111,7 +142,7 @@ impl Bench {
 
     fn counted(&self, case: &Case) -> Result<Counted> {
         let backends = match case.path {
-            Path::Backend(group, _) => {
+            Path::Backend(group, _) | Path::Nat(group, _) => {
                 self.kernel.backend_counters(group.first_backend, group.all_backends())?
             }
             _ => BackendCounters::default(),
@@ -127,6 +158,7 @@ impl Bench {
             Path::Floor(Target::FloorTx) => (action::TX, Some(handed)),
             Path::Floor(_) | Path::NotVip => (action::PASS, Some(handed)),
             Path::Backend(group, _) => (action::TX, Some(self.expected(&group, pattern, &handed))),
+            Path::Nat(group, way) => (action::TX, Some(self.translated(&group, way, pattern)?)),
         };
         ensure!(run.action == verdict, "verdict {} instead of {verdict}", run.action);
         if let Some(packet) = packet {
@@ -137,6 +169,27 @@ impl Bench {
             );
         }
         Ok(())
+    }
+
+    fn translated(&self, group: &Group, way: Way, pattern: &Pattern) -> Result<Vec<u8>> {
+        let (family, number) = (group.family, pattern.next - 1);
+        let handed = match way {
+            Way::Reply => {
+                let ends = self.kernel.ends.get(pattern.index(number));
+                packets::handed_between(family, pattern, &ends)
+            }
+            Way::Forward | Way::New => packets::handed(family, pattern, number),
+        };
+        let key = packets::flow_of(family, &handed);
+        let (to, backend) = self.flows.translation(family, &key)?;
+        let link = match way {
+            Way::Reply => packets::back_to_client(&handed),
+            Way::Forward | Way::New => {
+                let backend = self.world.backend(backend);
+                [backend.destination_mac, backend.source_mac]
+            }
+        };
+        Ok(packets::translated(family, &handed, &to, link))
     }
 
     fn expected(&self, group: &Group, pattern: &Pattern, handed: &[u8]) -> Vec<u8> {
@@ -159,7 +212,7 @@ fn prove_counters(
     let expected = match case.path {
         Path::Floor(_) => [none; 5],
         Path::NotVip => [all, none, all, none, none],
-        Path::Backend(_, State::AtRest) => [all, all, none, none, none],
+        Path::Backend(_, State::AtRest) | Path::Nat(..) => [all, all, none, none, none],
         Path::Backend(_, State::Hit | State::Miss) => [all, all, none, all, none],
         Path::Backend(_, State::Insert) => [all, all, none, all, all],
     };
@@ -170,12 +223,17 @@ fn prove_counters(
         counted == expected,
         "received, forwarded, passed, looked up, stored: {counted:?} instead of {expected:?}"
     );
-    let sent = after.backends.packets - before.backends.packets;
-    let bytes = after.backends.bytes - before.backends.bytes;
-    let expected = if matches!(case.path, Path::Backend(..)) { packets } else { 0 };
+    let (after, before) = (&after.backends, &before.backends);
+    let (sent, bytes) = match case.path {
+        Path::Nat(_, Way::Reply) => {
+            (after.reply_packets - before.reply_packets, after.reply_bytes - before.reply_bytes)
+        }
+        _ => (after.packets - before.packets, after.bytes - before.bytes),
+    };
+    let expected = if matches!(case.path, Path::Backend(..) | Path::Nat(..)) { packets } else { 0 };
     ensure!(
         (sent, bytes) == (expected, expected * length as u64),
-        "backends got {sent} packets, {bytes} bytes instead of {expected} of {length} each"
+        "backends got or sent {sent} packets, {bytes} bytes instead of {expected} of {length} each"
     );
     Ok(())
 }

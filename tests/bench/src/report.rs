@@ -3,9 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::cases::{Case, Path};
+use crate::cases::{Case, FLOWS, Path};
 use crate::death::{self, Death};
 use crate::kernel::Target;
+use crate::nat;
 use crate::tables::{self, Tables};
 use crate::transition::Moment;
 
@@ -61,6 +62,12 @@ impl Report {
             let many = self.ns(&format!("{name}-100"), 1 << 16) / self.ns(name, 1 << 16);
             goal(&format!("{name}, 64 k flows: 100 services / 1 service"), many, 1.6, "×");
         }
+        for mode in ["nat", "dnat"] {
+            for family in ["v4", "v6"] {
+                self.goals_of_translation(&format!("{mode}-{family}"), tx, &mut goal);
+            }
+        }
+        goal("memory per translated IPv4 flow", nat::bytes_per_flow(), 240.0, "B");
         let size = format!("65,537 slots for {} backends", tables::BACKENDS);
         goal(&format!("build a table: {size}"), self.tables.build / 1e3, 3.0, "ms");
         goal("write it to the mapped array", self.tables.write / 1e3, 1.0, "ms");
@@ -70,6 +77,25 @@ impl Report {
         goal("the control loop's longest step meanwhile", self.death.away, 10.0, "ms");
         goal("no slot leads to the dead host", self.death.tables, 1000.0, "ms");
         goals
+    }
+
+    fn goals_of_translation(
+        &self,
+        name: &str,
+        floor: f64,
+        goal: &mut impl FnMut(&str, f64, f64, &'static str),
+    ) {
+        for way in ["forward", "reply"] {
+            let case = format!("{name}-{way}");
+            let one = self.ns(&case, 1);
+            goal(&format!("{case} / (harness + XDP_TX)"), one / floor, 5.0, "×");
+            goal(&format!("{case}: 1 M flows / 1 flow"), self.ns(&case, 1 << 20) / one, 3.0, "×");
+        }
+        for flows in FLOWS {
+            let of = |way| self.ns(&format!("{name}-{way}"), flows);
+            let text = format!("{name}, {flows} flows: new / established");
+            goal(&text, of("new") / of("forward"), 3.0, "×");
+        }
     }
 
     pub fn print(&self) {

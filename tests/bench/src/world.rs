@@ -3,11 +3,12 @@
 
 use anyhow::Result;
 use lb_common::abi::{
-    Backend, MAX_BACKENDS, MAX_SERVICES, PORT_BUCKETS, PortBucket, PortEntry, Service, SlotWord,
-    Table, Unserved, VIP_BUCKETS, VipBucket, VipEntry, backend_flags, map_names, service_flags,
+    Backend, MAX_BACKENDS, MAX_POOLS, MAX_SERVICES, POOL_ADDRESSES, PORT_BUCKETS, Pool, PortBucket,
+    PortEntry, Service, SlotWord, Table, Unserved, VIP_BUCKETS, VipBucket, VipEntry, backend_flags,
+    map_names, service_flags,
 };
 use lb_common::checksum;
-use lb_common::hash::{FlowHash, FlowWords, split, v4_mapped};
+use lb_common::hash::{FlowHash, FlowWords, join, split, v4_mapped};
 use lb_common::lookup;
 use lb_common::maglev::{self, Member, Scratch, Turns};
 use lb_daemon::config;
@@ -30,6 +31,14 @@ const OF_MANY: u16 = 10;
 pub enum Mode {
     Dsr,
     Ipip,
+    Nat,
+    Dnat,
+}
+
+impl Mode {
+    pub fn translates(self) -> bool {
+        matches!(self, Self::Nat | Self::Dnat)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +105,7 @@ pub struct World {
     services: Mapped<Service>,
     slots: SlotMaps,
     backends: Mapped<Backend>,
+    pools: Mapped<Pool>,
     next_service: u16,
     next_backend: u16,
     next_slot: u32,
@@ -109,6 +119,7 @@ impl World {
             services: Mapped::of(kernel.map(map_names::SERVICES)?, MAX_SERVICES)?,
             slots: SlotMaps::of(kernel)?,
             backends: Mapped::of(kernel.map(map_names::BACKENDS)?, MAX_BACKENDS)?,
+            pools: Mapped::of(kernel.map(map_names::POOLS)?, MAX_POOLS)?,
             next_service: 1,
             next_backend: 1,
             next_slot: 0,
@@ -160,12 +171,51 @@ impl World {
             };
             self.slots.set(slot, word);
         }
-        // Times do not matter to packets that open no flow.
-        let service = Service { flags: service_flags::USED, table, ..Service::default() };
+        // Times matter to translated flows only.
+        let mut service = Service { flags: service_flags::USED, table, ..Service::default() };
+        if group.mode.translates() {
+            self.translate(group, &mut service, id);
+        }
         self.services.set(id.into(), service);
         self.add_port(PortEntry::new(id, TCP, PORT, id));
         let vip = group.address(group.first_vip() + index as u32);
         self.add_vip(vip, VipEntry::meta(id, Unserved::Reject, false, false));
+    }
+
+    fn translate(&mut self, group: &Group, service: &mut Service, id: u16) {
+        service.flags |= service_flags::NAT | service_flags::NAT_LOOKUP;
+        service.pool = id.into();
+        for life in [&mut service.tcp_idle, &mut service.half_open, &mut service.closing] {
+            *life = FOREVER;
+        }
+        let mut pool = Pool { first_port: 10_240, ports: 22_528, ..Pool::default() };
+        let sources: [u32; POOL_ADDRESSES] =
+            std::array::from_fn(|i| FIRST_POOL_ADDRESS + u32::from(id) * 16 + i as u32);
+        for (i, source) in sources.into_iter().enumerate() {
+            let address = group.address(source);
+            match group.family {
+                Family::V4 => pool.v4[i] = address[1],
+                Family::V6 => pool.v6[i] = address,
+            }
+            self.add_vip(address, VipEntry::with_nat_source(VipEntry::NOT_A_VIP));
+        }
+        match group.family {
+            Family::V4 => pool.v4_count = POOL_ADDRESSES as u32,
+            Family::V6 => pool.v6_count = POOL_ADDRESSES as u32,
+        }
+        self.pools.set(id.into(), pool);
+        if group.mode == Mode::Dnat {
+            service.flags |= service_flags::KEEP_CLIENT;
+            for backend in group.first_backend..group.first_backend + group.backends {
+                let address = group.address(backend_address(backend));
+                self.add_vip(address, VipEntry::with_dnat_backend(VipEntry::NOT_A_VIP));
+            }
+        }
+    }
+
+    /// A backend's entry.
+    pub fn backend(&self, id: u16) -> Backend {
+        self.backends.get(id.into())
     }
 
     fn add_port(&mut self, entry: PortEntry) {
@@ -216,6 +266,15 @@ pub fn owners(first: u16, count: u16, size: u32) -> Vec<u16> {
     table
 }
 
+/// Ticks, more than the bench lasts.
+const FOREVER: u32 = 1 << 30;
+const FIRST_POOL_ADDRESS: u32 = 0xc612_8000;
+
+/// Last 32 bits of a backend's address.
+fn backend_address(id: u16) -> u32 {
+    0x0a00_0000 | u32::from(id)
+}
+
 const BALANCER: [u8; 4] = [192, 0, 2, 1];
 
 fn backend_entry(group: &Group, id: u16) -> Backend {
@@ -228,8 +287,20 @@ fn backend_entry(group: &Group, id: u16) -> Backend {
         mtu: 1500,
         ..Backend::default()
     };
-    if group.mode == Mode::Dsr {
-        return backend;
+    match group.mode {
+        Mode::Dsr => return backend,
+        Mode::Nat | Mode::Dnat => {
+            let address = join(group.address(backend_address(id)));
+            match group.family {
+                Family::V4 => backend.outer_destination[..4].copy_from_slice(&address[12..]),
+                Family::V6 => {
+                    backend.flags |= backend_flags::OUTER_V6;
+                    backend.outer_destination = address;
+                }
+            }
+            return backend;
+        }
+        Mode::Ipip => {}
     }
     backend.flags |= backend_flags::TUNNEL;
     backend.outer_ttl = 64;
