@@ -253,10 +253,12 @@ impl NatRest {
         }
     }
 
-    /// Counts a frame.
+    /// Counts a frame. Not in one step, which would have the processor wait for
+    /// the line: of frames of one direction that two CPUs have at the same
+    /// moment, one may not be counted.
     #[inline(always)]
     pub fn count(&self, bytes: usize) {
-        self.traffic.add(1 << 48 | bytes as u64);
+        self.traffic.store(self.traffic.load().wrapping_add(1 << 48 | bytes as u64));
     }
 
     /// Frames since the flow began; wraps.

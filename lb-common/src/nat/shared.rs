@@ -38,11 +38,6 @@ impl Shared {
         interleaving_point();
         imp::exchange(self.0.get(), old, new)
     }
-
-    #[inline(always)]
-    pub fn add(&self, value: u64) {
-        imp::add(self.0.get(), value);
-    }
 }
 
 #[cfg(not(target_arch = "bpf"))]
@@ -71,17 +66,12 @@ mod imp {
     pub fn exchange(word: *mut u64, old: u64, new: u64) -> bool {
         atomic(word).compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
-
-    #[inline(always)]
-    pub fn add(word: *mut u64, value: u64) {
-        atomic(word).fetch_add(value, Ordering::Relaxed);
-    }
 }
 
 /// The target has no atomic types; the intrinsics behind them it has.
 #[cfg(target_arch = "bpf")]
 mod imp {
-    use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+    use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 
     #[inline(always)]
     pub fn load(word: *mut u64) -> u64 {
@@ -100,12 +90,6 @@ mod imp {
         const SEQUENTIAL: AtomicOrdering = AtomicOrdering::SeqCst;
         // SAFETY: see `Shared`.
         unsafe { atomic_cxchg::<u64, SEQUENTIAL, SEQUENTIAL>(word, old, new).1 }
-    }
-
-    #[inline(always)]
-    pub fn add(word: *mut u64, value: u64) {
-        // SAFETY: see `Shared`.
-        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(word, value) };
     }
 }
 
