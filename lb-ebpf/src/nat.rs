@@ -1,11 +1,9 @@
 //! The second program's maps: translated flows.
 
-use lb_common::abi::{
-    Handoff, NAT_WAYS, NarrowBucket, NarrowLine, NatSettings, Pool, WideBucket, WideLine,
-};
+use lb_common::abi::{Handoff, NarrowBody, NatBucket, NatSettings, Pool, WideBody};
 use lb_common::datapath::nat::NatTables;
 use lb_common::hash::FlowWords;
-use lb_common::nat::table::{self, Claim, NOWHERE, NatHash, Offer, Table, Taking, place};
+use lb_common::nat::table::{self, Claim, NOWHERE, NatHash, Offer, Table, Taking};
 
 use crate::maps;
 use crate::tables::Maps;
@@ -34,32 +32,24 @@ const fn unpack(place: u64) -> (u32, u16) {
 /// functions: the kernel's verifier looks at such a function once, and not
 /// again with every path that leads to a call.
 macro_rules! table {
-    ($name:ident, $map:ident, $line:ty, $bucket:ty, $mask:ident,
+    ($name:ident, $map:ident, $body:ty, $buckets:ident,
      $find:ident, $look:ident, $competitor:ident, $claim:ident) => {
         pub struct $name;
 
         impl Table for $name {
-            type Line = $line;
+            type Body = $body;
 
             #[inline(always)]
-            fn mask(&self) -> u32 {
-                maps::NAT_SETTINGS.get(0).map_or(0, |settings| settings.$mask)
+            fn buckets(&self) -> u32 {
+                maps::NAT_SETTINGS.get(0).map_or(0, |settings| settings.$buckets)
             }
 
             #[inline(always)]
-            fn bucket(&self, index: u32) -> Option<&[$line; NAT_WAYS]> {
-                let bucket: *const $bucket = maps::$map.get_ptr(index)?;
+            fn bucket(&self, index: u32) -> Option<&NatBucket<$body>> {
+                let bucket = maps::$map.get_ptr(index)?;
                 // SAFETY: a map element stays while the program runs, and all
                 // its words are `Shared`.
                 Some(unsafe { &*bucket })
-            }
-
-            #[inline(always)]
-            fn line(&self, position: u32) -> Option<&$line> {
-                let (bucket, way) = place(position);
-                let bucket: *const $bucket = maps::$map.get_ptr(bucket)?;
-                // SAFETY: as in `bucket`; a way lies within it.
-                Some(unsafe { &*bucket.cast::<$line>().add(way) })
             }
 
             #[inline(always)]
@@ -122,9 +112,8 @@ macro_rules! table {
 table!(
     Narrow,
     NARROW,
-    NarrowLine,
-    NarrowBucket,
-    narrow_mask,
+    NarrowBody,
+    narrow,
     find_narrow,
     look_narrow,
     competitor_narrow,
@@ -133,31 +122,19 @@ table!(
 table!(
     NarrowNew,
     NARROW_NEW,
-    NarrowLine,
-    NarrowBucket,
-    narrow_new_mask,
+    NarrowBody,
+    narrow_new,
     find_narrow_new,
     look_narrow_new,
     competitor_narrow_new,
     claim_narrow_new
 );
-table!(
-    Wide,
-    WIDE,
-    WideLine,
-    WideBucket,
-    wide_mask,
-    find_wide,
-    look_wide,
-    competitor_wide,
-    claim_wide
-);
+table!(Wide, WIDE, WideBody, wide, find_wide, look_wide, competitor_wide, claim_wide);
 table!(
     WideNew,
     WIDE_NEW,
-    WideLine,
-    WideBucket,
-    wide_new_mask,
+    WideBody,
+    wide_new,
     find_wide_new,
     look_wide_new,
     competitor_wide_new,

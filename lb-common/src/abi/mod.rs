@@ -19,9 +19,9 @@ pub use backend::{Backend, backend_flags};
 pub use counters::{Answer, BackendCounters, TOTALS_LEN, Totals};
 pub use flow::{FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState};
 pub use nat::{
-    Draft, Handoff, MAX_POOLS, NAT_WAYS, NarrowBucket, NarrowLine, NatEntry, NatHop, NatLine,
-    NatMeta, NatRest, NatSettings, NatState, POOL_ADDRESSES, Pool, WideBucket, WideLine, mac_of,
-    mac_word,
+    Draft, Handoff, MAX_POOLS, NAT_WAYS, NarrowBody, NarrowBucket, NatBody, NatBucket, NatEntry,
+    NatHop, NatLine, NatMeta, NatRest, NatSettings, NatState, POOL_ADDRESSES, Pool, WideBody,
+    WideBucket, mac_of, mac_word,
 };
 pub use owners::{Owners, SEE_WORD, SLOTS_PER_OWNERS, SlotStore};
 pub use ports::{PORT_WAYS, PortBucket, PortEntry};

@@ -1,15 +1,17 @@
 //! The tables of translated flows: memory-mapped arrays of buckets, each of
-//! four lines. A flow has two lines, one under the key of the client's packets
+//! seven lines. A flow has two lines, one under the key of the client's packets
 //! (forward) and one under the key of the backend's (reverse).
 //!
-//! A line is claimed, changed and given up by compare-and-swap on its `meta`
-//! word alone; see `nat::table`.
+//! A line is a word, `meta`, and a body. The words of a bucket stand together
+//! in one cache line, so that looking for a key reads one, and another for the
+//! body only where the key is. A line is claimed, changed and given up by
+//! compare-and-swap on its word alone; see `nat::table`.
 
 use crate::hash::FlowWords;
 use crate::nat::Shared;
 
 /// Lines per bucket.
-pub const NAT_WAYS: usize = 4;
+pub const NAT_WAYS: usize = 7;
 /// Addresses of one family in a pool.
 pub const POOL_ADDRESSES: usize = 16;
 /// Pools: one for each service at most.
@@ -202,7 +204,7 @@ pub const fn mac_of(word: u64) -> [u8; 6] {
     [a, b, c, d, e, f]
 }
 
-/// The words that both kinds of lines end with.
+/// The words that both kinds of bodies end with.
 #[derive(Default)]
 #[repr(C)]
 pub struct NatRest {
@@ -278,9 +280,8 @@ impl NatRest {
     }
 }
 
-/// A line of either kind.
-pub trait NatLine {
-    fn meta(&self) -> &Shared;
+/// What a line says of its flow, in shared memory: one of two kinds.
+pub trait NatBody {
     fn rest(&self) -> &NatRest;
     /// Whether this is the line of `key`.
     fn is(&self, key: &FlowWords) -> bool;
@@ -290,10 +291,8 @@ pub trait NatLine {
     /// Whether packets of this line leave between these ends, in reverse.
     fn answers(&self, key: &FlowWords) -> bool;
     fn write_ends(&self, key: &FlowWords, to: &FlowWords, backend: u16);
-    /// Copies all but `meta`.
     fn copy(&self, other: &Self);
 
-    /// Writes all but `meta`.
     #[inline(always)]
     fn write(&self, key: &FlowWords, entry: &NatEntry, reverse: bool) {
         self.write_ends(key, &entry.to, entry.backend);
@@ -337,40 +336,64 @@ pub trait NatLine {
 /// Ports and protocol of a key.
 const KEY_PORTS: u64 = (1 << 40) - 1;
 
-/// A line whose four addresses are all IPv4. 64 bytes.
+/// A bucket: the lines' words, then their bodies.
 #[derive(Default)]
 #[repr(C, align(64))]
-pub struct NarrowLine {
-    /// See [`NatMeta`]; the only word that is exchanged.
-    pub meta: Shared,
+pub struct NatBucket<B> {
+    /// See [`NatMeta`]; the only words that are exchanged.
+    pub metas: [Shared; NAT_WAYS],
+    reserved: u64,
+    pub bodies: [B; NAT_WAYS],
+}
+
+/// One line of a bucket.
+pub struct NatLine<'a, B> {
+    /// See [`NatMeta`].
+    pub meta: &'a Shared,
+    pub body: &'a B,
+}
+
+impl<B> Clone for NatLine<'_, B> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for NatLine<'_, B> {}
+
+/// The body of a line whose four addresses are all IPv4. 64 bytes.
+#[derive(Default)]
+#[repr(C, align(64))]
+pub struct NarrowBody {
     /// Source (0..32) and destination (32..64).
     addresses: Shared,
     /// [`FlowWords::ports`] (0..40) | backend (48..64).
     ports: Shared,
     to_addresses: Shared,
     rest: NatRest,
+    reserved: u64,
 }
 
-const _: () = assert!(size_of::<NarrowLine>() == 64);
-
-/// A line with an IPv6 address among its four; IPv4 is v4-mapped. 128 bytes.
+/// The body of a line with an IPv6 address among its four; IPv4 is v4-mapped.
+/// 128 bytes.
 #[derive(Default)]
 #[repr(C, align(64))]
-pub struct WideLine {
-    pub meta: Shared,
+pub struct WideBody {
     source: [Shared; 2],
     destination: [Shared; 2],
     ports: Shared,
     to_source: [Shared; 2],
     to_destination: [Shared; 2],
     rest: NatRest,
-    reserved: [u64; 2],
+    reserved: [u64; 3],
 }
 
-const _: () = assert!(size_of::<WideLine>() == 128);
+pub type NarrowBucket = NatBucket<NarrowBody>;
+pub type WideBucket = NatBucket<WideBody>;
 
-pub type NarrowBucket = [NarrowLine; NAT_WAYS];
-pub type WideBucket = [WideLine; NAT_WAYS];
+const _: () = assert!(size_of::<NarrowBucket>() == 512);
+const _: () = assert!(size_of::<WideBucket>() == 960);
 
 #[inline(always)]
 const fn pack(source: [u64; 2], destination: [u64; 2]) -> u64 {
@@ -383,12 +406,7 @@ const fn unpack(addresses: u64) -> ([u64; 2], [u64; 2]) {
     ([0, MAPPED | addresses << 32], [0, MAPPED | addresses & 0xffff_ffff_0000_0000])
 }
 
-impl NatLine for NarrowLine {
-    #[inline(always)]
-    fn meta(&self) -> &Shared {
-        &self.meta
-    }
-
+impl NatBody for NarrowBody {
     #[inline(always)]
     fn rest(&self) -> &NatRest {
         &self.rest
@@ -457,12 +475,7 @@ fn store_both(words: &[Shared; 2], value: [u64; 2]) {
     words[1].store(value[1]);
 }
 
-impl NatLine for WideLine {
-    #[inline(always)]
-    fn meta(&self) -> &Shared {
-        &self.meta
-    }
-
+impl NatBody for WideBody {
     #[inline(always)]
     fn rest(&self) -> &NatRest {
         &self.rest
@@ -551,11 +564,11 @@ const _: () = assert!(size_of::<Pool>() == 16 + 24 * POOL_ADDRESSES);
 pub struct NatSettings {
     /// Of the tables' hash.
     pub key: [u64; 2],
-    /// Buckets less one of each table; a power of two less one.
-    pub narrow_mask: u32,
-    pub wide_mask: u32,
-    pub narrow_new_mask: u32,
-    pub wide_new_mask: u32,
+    /// Buckets of each table.
+    pub narrow: u32,
+    pub wide: u32,
+    pub narrow_new: u32,
+    pub wide_new: u32,
     /// How long a closed tuple rests, in ticks: after the client's FIN or a
     /// RST, after the backend's FIN, after the last answer over UDP.
     pub rest_client: u32,
@@ -613,7 +626,7 @@ mod tests {
     use super::*;
     use crate::hash::{split, v4_mapped};
 
-    fn check<L: NatLine + Default>(source: [u64; 2], destination: [u64; 2]) {
+    fn check<B: NatBody + Default>(source: [u64; 2], destination: [u64; 2]) {
         let ports = |p| FlowWords::pack_ports(p, 6);
         let key = FlowWords { source, destination, ports: ports([1, 2, 3, 4]) };
         let to = FlowWords { source: destination, destination: source, ports: ports([5, 6, 7, 8]) };
@@ -623,20 +636,20 @@ mod tests {
             ifindex: 77,
         };
         let reverse = NatEntry { to, backend: 0xabcd, service: 0x1234, hop, began: 0, reserved: 0 };
-        let line = L::default();
-        line.write(&key, &reverse, true);
-        assert_eq!((line.key(), line.entry()), (key, reverse));
-        assert!(line.is(&key) && !line.is(&to) && line.rest().is_reverse());
+        let body = B::default();
+        body.write(&key, &reverse, true);
+        assert_eq!((body.key(), body.entry()), (key, reverse));
+        assert!(body.is(&key) && !body.is(&to) && body.rest().is_reverse());
         let forward = NatEntry { hop: NatHop::default(), began: 0x1234_5678_9abc, ..reverse };
-        line.write(&key, &forward, false);
-        assert_eq!((line.key(), line.entry()), (key, forward));
+        body.write(&key, &forward, false);
+        assert_eq!((body.key(), body.entry()), (key, forward));
     }
 
     #[test]
-    fn lines_give_back_what_was_written() {
-        check::<NarrowLine>(v4_mapped([10, 1, 2, 3]), v4_mapped([192, 0, 2, 250]));
-        check::<WideLine>(split([0x20; 16]), split([0xfe; 16]));
-        check::<WideLine>(v4_mapped([10, 1, 2, 3]), split([0xfe; 16]));
+    fn bodies_give_back_what_was_written() {
+        check::<NarrowBody>(v4_mapped([10, 1, 2, 3]), v4_mapped([192, 0, 2, 250]));
+        check::<WideBody>(split([0x20; 16]), split([0xfe; 16]));
+        check::<WideBody>(v4_mapped([10, 1, 2, 3]), split([0xfe; 16]));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use super::lives::{advance, life, prolongs};
 use super::table::{self, Claim, NatHash, Table, Taking};
-use crate::abi::{Draft, NatLine, NatMeta, NatSettings, NatState, Pool, Service};
+use crate::abi::{Draft, NatBody, NatLine, NatMeta, NatSettings, NatState, Pool, Service};
 use crate::hash::FlowWords;
 use crate::transition::PacketKind;
 
@@ -31,8 +31,8 @@ pub struct Tables<'a, M, N> {
 }
 
 /// A line that was found.
-pub struct Found<'a, L> {
-    pub line: &'a L,
+pub struct Found<'a, B> {
+    pub line: NatLine<'a, B>,
     /// As it was found.
     pub meta: NatMeta,
     /// In the table of new flows.
@@ -127,7 +127,7 @@ fn mix(word: u64) -> u64 {
     word ^ word >> 32
 }
 
-impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, N> {
+impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, N> {
     #[inline(always)]
     fn taking(&self, evict: bool) -> Taking {
         Taking { now: self.now, guard: self.settings.guard as u64, evict }
@@ -140,7 +140,7 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
 
     /// The line of a flow that has not expired.
     #[inline(always)]
-    pub fn find(&self, key: &FlowWords, hash: NatHash) -> Option<Found<'a, L>> {
+    pub fn find(&self, key: &FlowWords, hash: NatHash) -> Option<Found<'a, B>> {
         if let Some(found) = self.unexpired(self.main.line(self.main.find(key, hash)), false) {
             return Some(found);
         }
@@ -148,9 +148,9 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
     }
 
     #[inline(always)]
-    fn unexpired(&self, line: Option<&'a L>, young: bool) -> Option<Found<'a, L>> {
+    fn unexpired(&self, line: Option<NatLine<'a, B>>, young: bool) -> Option<Found<'a, B>> {
         let line = line?;
-        let meta = NatMeta(line.meta().load());
+        let meta = NatMeta(line.meta.load());
         if !meta.in_use() || meta.expires() < self.now {
             return None;
         }
@@ -163,7 +163,7 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
     #[inline(always)]
     pub fn renew(
         &self,
-        found: &Found<'a, L>,
+        found: &Found<'a, B>,
         end: &End<'_>,
         kind: PacketKind,
         service: &Service,
@@ -185,17 +185,17 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
     #[inline(never)]
     fn renew_both(
         &self,
-        found: &Found<'a, L>,
+        found: &Found<'a, B>,
         end: &End<'_>,
         draft: &mut Draft,
         next: NatMeta,
     ) -> Renewed {
         let (state, expires) = (next.state(), next.expires());
-        draft.reverse_key = found.line.to().reversed();
+        draft.reverse_key = found.line.body.to().reversed();
         let partner_key = &draft.reverse_key;
         let hash = self.hash(partner_key);
         let partner = match self.find(partner_key, hash) {
-            Some(partner) if partner.line.answers(end.key) => partner,
+            Some(partner) if partner.line.body.answers(end.key) => partner,
             _ => {
                 free(found.line, found.meta);
                 return Renewed::Gone;
@@ -203,10 +203,10 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
         };
         let (first, second) = if end.reverse { (found, &partner) } else { (&partner, found) };
         // Lost only to somebody who renews it, too.
-        first.line.meta().exchange(first.meta.0, first.meta.with(state, expires).0);
-        second.line.meta().exchange(second.meta.0, second.meta.with(state, expires).0);
+        first.line.meta.exchange(first.meta.0, first.meta.with(state, expires).0);
+        second.line.meta.exchange(second.meta.0, second.meta.with(state, expires).0);
         if !end.reverse {
-            partner.line.rest().set_hop(&draft.reverse.hop);
+            partner.line.body.rest().set_hop(&draft.reverse.hop);
         }
         if found.young && partner.young && !state.is_evictable() {
             let other = End { key: partner_key, hash, reverse: !end.reverse };
@@ -225,25 +225,30 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
     #[inline(always)]
     fn promote(
         &self,
-        (reverse, reverse_end): (&'a L, &End<'_>),
-        (forward, forward_end): (&'a L, &End<'_>),
+        (reverse, reverse_end): (NatLine<'a, B>, &End<'_>),
+        (forward, forward_end): (NatLine<'a, B>, &End<'_>),
         state: (NatState, u64),
     ) {
         let Some(claimed) = self.copy(reverse, reverse_end, state) else { return };
         if self.copy(forward, forward_end, state).is_none() {
-            free(claimed, NatMeta(claimed.meta().load()));
+            free(claimed, NatMeta(claimed.meta.load()));
             return;
         }
         // In whatever state they are by now.
-        free(forward, NatMeta(forward.meta().load()));
-        free(reverse, NatMeta(reverse.meta().load()));
+        free(forward, NatMeta(forward.meta.load()));
+        free(reverse, NatMeta(reverse.meta.load()));
     }
 
     #[inline(always)]
-    fn copy(&self, line: &'a L, end: &End<'_>, (state, expires): (NatState, u64)) -> Option<&'a L> {
+    fn copy(
+        &self,
+        line: NatLine<'a, B>,
+        end: &End<'_>,
+        (state, expires): (NatState, u64),
+    ) -> Option<NatLine<'a, B>> {
         let claim = self.main.claim(end.key, end.hash, self.taking(false));
         let copy = self.main.line(claim.0)?;
-        copy.copy(line);
+        copy.body.copy(line.body);
         table::publish(copy, state, expires);
         Some(copy)
     }
@@ -251,8 +256,8 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
     /// Ends a flow: nobody finds it any more, and its tuple rests as `state`
     /// says. The draft's reverse key is scratch.
     #[inline(never)]
-    pub fn end(&self, found: &Found<'a, L>, end: &End<'_>, state: NatState, draft: &mut Draft) {
-        draft.reverse_key = found.line.to().reversed();
+    pub fn end(&self, found: &Found<'a, B>, end: &End<'_>, state: NatState, draft: &mut Draft) {
+        draft.reverse_key = found.line.body.to().reversed();
         let partner_key = &draft.reverse_key;
         let partner = self.find(partner_key, self.hash(partner_key));
         let rest = match state {
@@ -269,7 +274,7 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
             free(forward.line, forward.meta);
         }
         if let Some(reverse) = reverse {
-            reverse.line.meta().exchange(reverse.meta.0, reverse.meta.with(state, expires).0);
+            reverse.line.meta.exchange(reverse.meta.0, reverse.meta.with(state, expires).0);
         }
     }
 
@@ -313,7 +318,7 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
             give_up(line);
             return Claim::EXISTS;
         }
-        line.write(key, &flow.draft.reverse, true);
+        line.body.write(key, &flow.draft.reverse, true);
         table::publish(line, flow.state, flow.expires);
         claim
     }
@@ -321,7 +326,7 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
     #[inline(always)]
     fn is_claimed_in_main(&self, key: &FlowWords, hash: NatHash) -> bool {
         let Some(line) = self.main.line(self.main.find(key, hash)) else { return false };
-        let meta = NatMeta(line.meta().load());
+        let meta = NatMeta(line.meta.load());
         meta.in_use() && meta.expires() + self.settings.guard as u64 >= self.now
     }
 
@@ -331,7 +336,7 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
         if let Some(line) = self.new.line(claim.0) {
             // It may have moved to the main table since it was looked for.
             if !self.is_claimed_in_main(flow.key, flow.hash) {
-                line.write(flow.key, &flow.draft.forward, false);
+                line.body.write(flow.key, &flow.draft.forward, false);
                 table::publish(line, flow.state, flow.expires);
                 return Opened::Done;
             }
@@ -345,20 +350,20 @@ impl<'a, L: NatLine + 'a, M: Table<Line = L>, N: Table<Line = L>> Tables<'a, M, 
     #[inline(always)]
     fn free_in_new(&self, key: &FlowWords, hash: NatHash) {
         if let Some(line) = self.new.line(self.new.find(key, hash)) {
-            free(line, NatMeta(line.meta().load()));
+            free(line, NatMeta(line.meta.load()));
         }
     }
 }
 
 /// Frees a line that was claimed and not published.
 #[inline(always)]
-fn give_up<L: NatLine>(line: &L) {
-    let claim = NatMeta(line.meta().load());
-    line.meta().exchange(claim.0, claim.freed().0);
+fn give_up<B>(line: NatLine<'_, B>) {
+    let claim = NatMeta(line.meta.load());
+    line.meta.exchange(claim.0, claim.freed().0);
 }
 
 /// Frees a line if it is still as `meta` says.
 #[inline(always)]
-pub fn free<L: NatLine>(line: &L, meta: NatMeta) -> bool {
-    meta.in_use() && line.meta().exchange(meta.0, meta.freed().0)
+pub fn free<B>(line: NatLine<'_, B>, meta: NatMeta) -> bool {
+    meta.in_use() && line.meta.exchange(meta.0, meta.freed().0)
 }

@@ -1,21 +1,32 @@
-//! A table of lines: buckets of four, two buckets for each key.
+//! A table of lines: buckets of seven, two buckets for each key.
 //!
-//! Nobody locks. A key is inserted by claiming a free line among its eight with
-//! compare-and-swap, and then looking at the eight again: of two CPUs that
+//! Nobody locks. A key is inserted by claiming a free line of its buckets with
+//! compare-and-swap, and then looking at them again: of two CPUs that
 //! insert the same key at least one sees the other's claim, and whoever sees one
 //! gives up. (Both may; a second try or a retransmission decides.)
 
-use crate::abi::{NAT_WAYS, NatLine, NatMeta, NatState};
+use crate::abi::{NAT_WAYS, NatBody, NatBucket, NatLine, NatMeta, NatState};
 use crate::hash::{FlowHash, FlowWords};
 
 /// A table in memory.
 pub trait Table {
-    type Line: NatLine;
-    /// Buckets less one; a power of two less one.
-    fn mask(&self) -> u32;
-    fn bucket(&self, index: u32) -> Option<&[Self::Line; NAT_WAYS]>;
+    type Body: NatBody;
+    fn buckets(&self) -> u32;
+    fn bucket(&self, index: u32) -> Option<&NatBucket<Self::Body>>;
+
     /// A line by its position.
-    fn line(&self, position: u32) -> Option<&Self::Line>;
+    #[inline(always)]
+    fn line(&self, position: u32) -> Option<NatLine<'_, Self::Body>> {
+        let (index, way) = place(position);
+        // Else the compiler asks whether the way is 7, of which verifiers do not
+        // conclude that it is less.
+        let way = core::hint::black_box(way);
+        if way >= NAT_WAYS {
+            return None;
+        }
+        let bucket = self.bucket(index)?;
+        Some(NatLine { meta: &bucket.metas[way], body: &bucket.bodies[way] })
+    }
 
     /// Position of the line of `key`, expired or not, or [`NOWHERE`].
     #[inline(always)]
@@ -45,12 +56,16 @@ pub trait Table {
 
 /// Not a position.
 pub const NOWHERE: u32 = u32::MAX;
-const WAY_BITS: u32 = NAT_WAYS.trailing_zeros();
+const WAY_BITS: u32 = NAT_WAYS.next_power_of_two().trailing_zeros();
+const WAY_MASK: u32 = (1 << WAY_BITS) - 1;
+/// A key goes to its second bucket only where its first holds more lines, so
+/// that most are found in the first.
+const CROWDED: u64 = 5;
 
 /// Bucket and way of a position.
 #[inline(always)]
 pub const fn place(position: u32) -> (u32, usize) {
-    (position >> WAY_BITS, position as usize & (NAT_WAYS - 1))
+    (position >> WAY_BITS, (position & WAY_MASK) as usize)
 }
 
 /// A key's hash: which buckets, and the tag of its line.
@@ -75,13 +90,13 @@ impl NatHash {
     }
 
     #[inline(always)]
-    const fn first(self, mask: u32) -> u32 {
-        self.0 as u32 & mask
+    const fn first(self, buckets: u32) -> u32 {
+        scale(self.0 as u32, buckets)
     }
 
     #[inline(always)]
-    const fn second(self, mask: u32) -> u32 {
-        (self.0 >> 24) as u32 & mask
+    const fn second(self, buckets: u32) -> u32 {
+        scale((self.0 >> 16) as u32, buckets)
     }
 
     #[inline(always)]
@@ -90,41 +105,42 @@ impl NatHash {
     }
 }
 
+/// A number below `count`, from one that may be anything.
+#[inline(always)]
+const fn scale(number: u32, count: u32) -> u32 {
+    ((number as u64 * count as u64) >> 32) as u32
+}
+
 /// Position of the line of `key`, expired or not, or [`NOWHERE`].
 #[inline(always)]
 pub fn find<T: Table + ?Sized>(table: &T, key: &FlowWords, hash: NatHash) -> u32 {
-    let mask = table.mask();
-    let first = hash.first(mask);
-    if let Some(way) = table.bucket(first).and_then(|bucket| way_of(bucket, key, hash.tag())) {
-        return first << WAY_BITS | way;
+    let buckets = table.buckets();
+    let first = hash.first(buckets);
+    if let Some(bucket) = table.bucket(first) {
+        let way = way_of(bucket, key, hash.tag());
+        if way != NOWHERE {
+            return first << WAY_BITS | way;
+        }
     }
-    let second = hash.second(mask);
-    match table.bucket(second).and_then(|bucket| way_of(bucket, key, hash.tag())) {
+    let second = hash.second(buckets);
+    match table.bucket(second).map(|bucket| way_of(bucket, key, hash.tag())) {
+        None | Some(NOWHERE) => NOWHERE,
         Some(way) => second << WAY_BITS | way,
-        None => NOWHERE,
     }
 }
 
+/// The way of the key's line, or [`NOWHERE`].
 #[inline(always)]
-fn way_of<L: NatLine>(bucket: &[L; NAT_WAYS], key: &FlowWords, tag: u16) -> Option<u32> {
-    let [a, b, c, d] = bucket;
-    if holds(a, key, tag) {
-        Some(0)
-    } else if holds(b, key, tag) {
-        Some(1)
-    } else if holds(c, key, tag) {
-        Some(2)
-    } else if holds(d, key, tag) {
-        Some(3)
-    } else {
-        None
+fn way_of<B: NatBody>(bucket: &NatBucket<B>, key: &FlowWords, tag: u16) -> u32 {
+    let mut way = 0;
+    while way < NAT_WAYS {
+        let meta = NatMeta(bucket.metas[way].load());
+        if meta.tag() == tag && meta.in_use() && bucket.bodies[way].is(key) {
+            return way as u32;
+        }
+        way += 1;
     }
-}
-
-#[inline(always)]
-fn holds<L: NatLine>(line: &L, key: &FlowWords, tag: u16) -> bool {
-    let meta = NatMeta(line.meta().load());
-    meta.tag() == tag && meta.in_use() && line.is(key)
+    NOWHERE
 }
 
 /// Which lines an insert may take.
@@ -161,7 +177,7 @@ impl Claim {
 }
 
 /// What a look at a bucket found for a key, the best place first: the way (bits
-/// 0..2), and why (bits 61..64).
+/// 0..3), and why (bits 61..64).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Offer(pub u64);
 
@@ -178,7 +194,7 @@ impl Offer {
 
     #[inline(always)]
     const fn way(self) -> u32 {
-        self.0 as u32 & (NAT_WAYS as u32 - 1)
+        self.0 as u32 & WAY_MASK
     }
 
     /// Which of the kinds above.
@@ -190,9 +206,9 @@ impl Offer {
 
 /// What one line offers, without its way.
 #[inline(always)]
-fn offer_of<L: NatLine>(line: &L, meta: NatMeta, key: (&FlowWords, u16), taking: &Taking) -> u64 {
+fn offer_of<B: NatBody>(body: &B, meta: NatMeta, key: (&FlowWords, u16), taking: &Taking) -> u64 {
     let usable = meta.is_free() || meta.in_use() && meta.expires() + taking.guard < taking.now;
-    let same = meta.tag() == key.1 && (meta.is_busy() || meta.in_use() && line.is(key.0));
+    let same = meta.tag() == key.1 && (meta.is_busy() || meta.in_use() && body.is(key.0));
     if same {
         return if usable { Offer::SAME } else { Offer::TAKEN.0 };
     }
@@ -213,27 +229,28 @@ pub fn look<T: Table + ?Sized>(
     key: (&FlowWords, u16),
     taking: Taking,
 ) -> Offer {
-    let Some([a, b, c, d]) = table.bucket(bucket) else { return Offer::NOTHING };
-    let offer = |line: &T::Line| offer_of(line, NatMeta(line.meta().load()), key, &taking);
-    let offers = [offer(a), offer(b), offer(c), offer(d)];
+    let Some(bucket) = table.bucket(bucket) else { return Offer::NOTHING };
     let mut best = Offer::NOTHING;
     let mut occupied = NAT_WAYS as u64;
     let mut way = 0;
     while way < NAT_WAYS {
-        let offer = offers[way];
-        if offer == Offer::USABLE {
+        let meta = NatMeta(bucket.metas[way].load());
+        let offer = Offer(offer_of(&bucket.bodies[way], meta, key, &taking));
+        if offer == Offer::TAKEN {
+            return offer;
+        }
+        if offer.0 == Offer::USABLE {
             occupied -= 1;
         }
-        let offer = Offer(if offer == Offer::NOTHING.0 { offer } else { offer | way as u64 });
-        if offer.kind() == 0 && offer != Offer::NOTHING {
-            return Offer::TAKEN;
-        }
-        if offer < best {
-            best = offer;
+        if offer != Offer::NOTHING && offer.0 | (way as u64) < best.0 {
+            best = Offer(offer.0 | way as u64);
         }
         way += 1;
     }
-    if best.kind() == Offer::USABLE { Offer(best.0 | occupied << 8) } else { best }
+    if best.kind() == Offer::USABLE {
+        return Offer(best.0 | occupied.saturating_sub(CROWDED) << 8);
+    }
+    best
 }
 
 /// Claims a line for a key that has none. Whoever claims it writes it and then
@@ -245,8 +262,8 @@ pub fn claim<T: Table + ?Sized>(
     hash: NatHash,
     taking: Taking,
 ) -> Claim {
-    let mask = table.mask();
-    let (first, second) = (hash.first(mask), hash.second(mask));
+    let buckets = table.buckets();
+    let (first, second) = (hash.first(buckets), hash.second(buckets));
     let key = (key, hash.tag());
     let in_first = table.look(first, key, taking);
     let in_second = table.look(second, key, taking);
@@ -260,15 +277,15 @@ pub fn claim<T: Table + ?Sized>(
     }
     let position = bucket << WAY_BITS | offer.way();
     let Some(line) = table.line(position) else { return Claim::FULL };
-    let meta = NatMeta(line.meta().load());
+    let meta = NatMeta(line.meta.load());
     let claim = meta.claimed(key.1);
-    let unchanged = Offer(offer_of(line, meta, key, &taking)).kind() == offer.kind();
-    if !unchanged || !line.meta().exchange(meta.0, claim.0) {
+    let unchanged = Offer(offer_of(line.body, meta, key, &taking)).kind() == offer.kind();
+    if !unchanged || !line.meta.exchange(meta.0, claim.0) {
         // Somebody else was faster; which key they wanted it for is not known.
         return Claim::EXISTS;
     }
     if table.has_competitor(first, key, position) || table.has_competitor(second, key, position) {
-        line.meta().exchange(claim.0, claim.freed().0);
+        line.meta.exchange(claim.0, claim.freed().0);
         return Claim::EXISTS;
     }
     Claim(position)
@@ -276,29 +293,30 @@ pub fn claim<T: Table + ?Sized>(
 
 /// Lets others find a line that was claimed, now that it is written.
 #[inline(always)]
-pub fn publish<L: NatLine>(line: &L, state: NatState, expires: u64) {
-    let claim = NatMeta(line.meta().load());
-    line.meta().exchange(claim.0, claim.with(state, expires).0);
+pub fn publish<B>(line: NatLine<'_, B>, state: NatState, expires: u64) {
+    let claim = NatMeta(line.meta.load());
+    line.meta.exchange(claim.0, claim.with(state, expires).0);
 }
 
 /// See [`Table::has_competitor`].
 #[inline(always)]
 pub fn has_competitor<T: Table + ?Sized>(
     table: &T,
-    bucket: u32,
+    bucket_index: u32,
     key: (&FlowWords, u16),
     mine: u32,
 ) -> bool {
-    let Some([a, b, c, d]) = table.bucket(bucket) else { return false };
-    let first = bucket << WAY_BITS;
-    first != mine && competes(a, key)
-        || first + 1 != mine && competes(b, key)
-        || first + 2 != mine && competes(c, key)
-        || first + 3 != mine && competes(d, key)
-}
-
-#[inline(always)]
-fn competes<L: NatLine>(line: &L, key: (&FlowWords, u16)) -> bool {
-    let meta = NatMeta(line.meta().load());
-    meta.tag() == key.1 && (meta.is_busy() || meta.in_use() && line.is(key.0))
+    let Some(bucket) = table.bucket(bucket_index) else { return false };
+    let first = bucket_index << WAY_BITS;
+    let mut way = 0;
+    while way < NAT_WAYS {
+        let meta = NatMeta(bucket.metas[way].load());
+        let competes = meta.tag() == key.1
+            && (meta.is_busy() || meta.in_use() && bucket.bodies[way].is(key.0));
+        if competes && first + way as u32 != mine {
+            return true;
+        }
+        way += 1;
+    }
+    false
 }

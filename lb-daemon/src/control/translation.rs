@@ -97,10 +97,10 @@ pub fn settings(config: &Config, key: [u64; 2], ticks: Ticks) -> NatSettings {
     let rest = rests.map(|snat| snat.rest).max().unwrap_or(CLIENT_REST);
     NatSettings {
         key,
-        narrow_mask: sizes.narrow() - 1,
-        wide_mask: sizes.wide() - 1,
-        narrow_new_mask: MapSizes::new_flows(sizes.narrow()) - 1,
-        wide_new_mask: MapSizes::new_flows(sizes.wide()) - 1,
+        narrow: sizes.narrow(),
+        wide: sizes.wide(),
+        narrow_new: MapSizes::new_flows(sizes.narrow()),
+        wide_new: MapSizes::new_flows(sizes.wide()),
         rest_client: of(CLIENT_REST),
         rest_backend: of(rest),
         rest_udp: ticks.per_second(),

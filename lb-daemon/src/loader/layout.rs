@@ -41,7 +41,7 @@ impl MapSizes {
         }
     }
 
-    /// Buckets of the tables of translated flows; a power of two.
+    /// Buckets of the tables of translated flows.
     pub const fn narrow(&self) -> u32 {
         buckets(self.nat_flows)
     }
@@ -68,10 +68,12 @@ impl MapSizes {
     }
 }
 
-/// Buckets for so many flows of two lines each, six tenths full at most.
+/// Buckets for so many flows of two lines each, at most three quarters full.
 const fn buckets(flows: u32) -> u32 {
-    let lines = flows as u64 * 2 * 10 / 6;
-    lines.div_ceil(NAT_WAYS as u64).next_power_of_two() as u32
+    match (flows as u64 * 2 * 4 / 3).div_ceil(NAT_WAYS as u64) as u32 {
+        0 => 1,
+        some => some,
+    }
 }
 
 /// The shape of a map, as the kernel tells it.

@@ -4,11 +4,11 @@
 
 use anyhow::{Context, Result, ensure};
 use lb_common::abi::{
-    NAT_WAYS, NarrowBucket, NarrowLine, NatLine, NatMeta, NatSettings, NatState, Settings,
-    WideBucket, WideLine, features, map_names,
+    NarrowBody, NarrowBucket, NatBody, NatBucket, NatMeta, NatSettings, NatState, Settings,
+    WideBody, features, map_names,
 };
 use lb_common::hash::FlowWords;
-use lb_common::nat::table::{Table, place};
+use lb_common::nat::table::Table;
 use lb_common::nat::{flow, table};
 use lb_daemon::loader::MapSizes;
 
@@ -27,7 +27,7 @@ const NEWCOMERS: u32 = 1 << 20;
 
 /// A table of translated flows in mapped memory.
 struct Lines<B> {
-    memory: Mapped<B>,
+    memory: Mapped<NatBucket<B>>,
     buckets: u32,
 }
 
@@ -37,28 +37,17 @@ impl<B> Lines<B> {
     }
 }
 
-macro_rules! table {
-    ($bucket:ty, $line:ty) => {
-        impl Table for Lines<$bucket> {
-            type Line = $line;
+impl<B: NatBody + Sync> Table for Lines<B> {
+    type Body = B;
 
-            fn mask(&self) -> u32 {
-                self.buckets - 1
-            }
+    fn buckets(&self) -> u32 {
+        self.buckets
+    }
 
-            fn bucket(&self, index: u32) -> Option<&[$line; NAT_WAYS]> {
-                Some(self.memory.reference(index))
-            }
-
-            fn line(&self, position: u32) -> Option<&$line> {
-                let (bucket, way) = place(position);
-                (bucket < self.buckets).then(|| &self.memory.reference(bucket)[way])
-            }
-        }
-    };
+    fn bucket(&self, index: u32) -> Option<&NatBucket<B>> {
+        Some(self.memory.reference(index))
+    }
 }
-table!(NarrowBucket, NarrowLine);
-table!(WideBucket, WideLine);
 
 /// The tables of one kind: of flows that both ends confirmed, and of new ones.
 struct Kind<B> {
@@ -81,8 +70,8 @@ impl<B> Kind<B> {
 }
 
 pub struct Flows {
-    narrow: Kind<NarrowBucket>,
-    wide: Kind<WideBucket>,
+    narrow: Kind<NarrowBody>,
+    wide: Kind<WideBody>,
     settings: NatSettings,
     program: Mapped<Settings>,
     /// The group whose flows the tables hold, by its first VIP, and how many.
@@ -198,10 +187,10 @@ pub fn bytes_per_flow() -> f64 {
 fn settings() -> NatSettings {
     NatSettings {
         key: [0x1122_3344_5566_7788, 0x99aa_bbcc_ddee_ff00],
-        narrow_mask: SIZES.narrow() - 1,
-        wide_mask: SIZES.wide() - 1,
-        narrow_new_mask: MapSizes::new_flows(SIZES.narrow()) - 1,
-        wide_new_mask: MapSizes::new_flows(SIZES.wide()) - 1,
+        narrow: SIZES.narrow(),
+        wide: SIZES.wide(),
+        narrow_new: MapSizes::new_flows(SIZES.narrow()),
+        wide_new: MapSizes::new_flows(SIZES.wide()),
         rest_client: FOREVER,
         rest_backend: FOREVER,
         rest_udp: FOREVER,
@@ -218,19 +207,17 @@ fn run(kernel: &mut Kernel, family: Family, pattern: &mut Pattern, packets: u32)
     Ok(())
 }
 
-fn collect<B>(lines: &Lines<B>, kernel: &mut Kernel, pattern: &Pattern) -> u32
-where
-    Lines<B>: Table,
-{
+fn collect<B: NatBody + Sync>(lines: &Lines<B>, kernel: &mut Kernel, pattern: &Pattern) -> u32 {
     let mut found = 0;
     for index in 0..lines.buckets {
-        for line in lines.bucket(index).expect("the index is a bucket's") {
+        let bucket = lines.memory.reference(index);
+        for (meta, body) in bucket.metas.iter().zip(&bucket.bodies) {
             // A confirmed flow stays here where the main table has no room.
-            let is_new = NatMeta(line.meta().load()).state() == NatState::Opening;
-            if is_new && line.rest().is_reverse() {
-                let client = line.to().reversed();
+            let is_new = NatMeta(meta.load()).state() == NatState::Opening;
+            if is_new && body.rest().is_reverse() {
+                let client = body.to().reversed();
                 let index = packets::number_of(pattern, &client);
-                kernel.ends.set(index, ends(&line.key()));
+                kernel.ends.set(index, ends(&body.key()));
                 found += 1;
             }
         }
@@ -238,13 +225,14 @@ where
     found
 }
 
-fn find<B>(kind: &Kind<B>, settings: &NatSettings, key: &FlowWords) -> Option<(FlowWords, u16)>
-where
-    Lines<B>: Table,
-{
+fn find<B: NatBody + Sync>(
+    kind: &Kind<B>,
+    settings: &NatSettings,
+    key: &FlowWords,
+) -> Option<(FlowWords, u16)> {
     let tables = flow::Tables { main: &kind.main, new: &kind.new, settings, now: 0 };
     let found = tables.find(key, table::NatHash::of(key, settings.key))?;
-    Some((found.line.to(), found.line.backend()))
+    Some((found.line.body.to(), found.line.body.backend()))
 }
 
 /// Of IPv6 addresses the last 32 bits.

@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
-    Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState, NAT_WAYS,
+    Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState,
     NarrowBucket, NatSettings, Owners, Pool, PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS,
     Service, Settings, TOTALS_LEN, Totals, VipBucket, WideBucket, map_names,
 };
@@ -22,7 +22,6 @@ pub mod action {
 
 const NARROW_WORDS: usize = size_of::<NarrowBucket>() / 8;
 const WIDE_WORDS: usize = size_of::<WideBucket>() / 8;
-const _: () = assert!(NAT_WAYS * 8 == NARROW_WORDS && NAT_WAYS * 16 == WIDE_WORDS);
 
 /// Words in a bucket of this table of translated flows.
 fn nat_bucket_words(name: &str) -> usize {

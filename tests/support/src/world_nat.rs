@@ -51,13 +51,12 @@ impl World {
             s.pool = index;
         });
         let ticks = self.maps.settings.ticks_per_second;
-        let mask = NAT_BUCKETS - 1;
         self.maps.nat_settings = NatSettings {
             key: [0x0f1e_2d3c_4b5a_6978, 0x8796_a5b4_c3d2_e1f0],
-            narrow_mask: mask,
-            wide_mask: mask,
-            narrow_new_mask: mask,
-            wide_new_mask: mask,
+            narrow: NAT_BUCKETS,
+            wide: NAT_BUCKETS,
+            narrow_new: NAT_BUCKETS,
+            wide_new: NAT_BUCKETS,
             rest_client: 10 * ticks,
             rest_backend: 60 * ticks,
             rest_udp: ticks,

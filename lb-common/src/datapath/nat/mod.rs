@@ -19,8 +19,8 @@ pub use open::open;
 
 use super::{Arrival, Network, Next, Packet, Subject, Tables, Verdict, answer};
 use crate::abi::{
-    Draft, Handoff, NarrowLine, NatHop, NatLine, NatSettings, NatState, Pool, Service, Unserved,
-    VipEntry, WideLine, backend_flags, mac_word, service_flags,
+    Draft, Handoff, NarrowBody, NatBody, NatHop, NatSettings, NatState, Pool, Service, Unserved,
+    VipEntry, WideBody, backend_flags, mac_word, service_flags,
 };
 use crate::nat::flow::{self, End, Found, Renewed};
 use crate::nat::table::Table;
@@ -34,10 +34,10 @@ const MESSAGE: u8 = 5;
 
 /// The maps of translated flows.
 pub trait NatTables: Tables {
-    type Narrow: Table<Line = NarrowLine>;
-    type NarrowNew: Table<Line = NarrowLine>;
-    type Wide: Table<Line = WideLine>;
-    type WideNew: Table<Line = WideLine>;
+    type Narrow: Table<Body = NarrowBody>;
+    type NarrowNew: Table<Body = NarrowBody>;
+    type Wide: Table<Body = WideBody>;
+    type WideNew: Table<Body = WideBody>;
 
     fn nat_settings(&self) -> Option<&NatSettings>;
     fn pool(&self, index: u32) -> Option<&Pool>;
@@ -157,7 +157,7 @@ enum Fate {
 
 /// Looks for the packet's flow, and renews it.
 #[inline(never)]
-fn existing<'a, P, T, L, M, N>(
+fn existing<'a, P, T, B, M, N>(
     packet: &P,
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
@@ -166,21 +166,21 @@ fn existing<'a, P, T, L, M, N>(
 where
     P: Packet,
     T: NatTables,
-    L: NatLine + 'a,
-    M: Table<Line = L>,
-    N: Table<Line = L>,
+    B: NatBody + 'a,
+    M: Table<Body = B>,
+    N: Table<Body = B>,
 {
     let kind = handoff.packet_kind();
     let Handoff { flow: key, draft, .. } = handoff;
     let hash = flows.hash(key);
     let Some(found) = flows.find(key, hash) else { return Fate::Unknown };
-    let reverse = found.line.rest().is_reverse();
-    draft.forward.to = found.line.to();
-    draft.forward.backend = found.line.backend();
-    draft.forward.service = found.line.service();
+    let reverse = found.line.body.rest().is_reverse();
+    draft.forward.to = found.line.body.to();
+    draft.forward.backend = found.line.body.backend();
+    draft.forward.service = found.line.body.service();
     draft.forward.reserved = reverse as u32;
     let Some(kind) = kind else {
-        draft.reverse.hop = found.line.hop();
+        draft.reverse.hop = found.line.body.hop();
         return Fate::Message;
     };
     let end = End { key, hash, reverse };
@@ -193,19 +193,19 @@ where
 
 /// A client's packet.
 #[inline(always)]
-fn request<'a, P, T, L, M, N>(
+fn request<'a, P, T, B, M, N>(
     packet: &P,
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
     draft: &mut Draft,
-    (found, end, kind): (&Found<'a, L>, &End<'_>, PacketKind),
+    (found, end, kind): (&Found<'a, B>, &End<'_>, PacketKind),
 ) -> Fate
 where
     P: Packet,
     T: NatTables,
-    L: NatLine + 'a,
-    M: Table<Line = L>,
-    N: Table<Line = L>,
+    B: NatBody + 'a,
+    M: Table<Body = B>,
+    N: Table<Body = B>,
 {
     if found.meta.state().is_over() && matches!(kind, PacketKind::Syn | PacketKind::Udp) {
         // The client uses its port again; the old tuple rests.
@@ -221,30 +221,30 @@ where
     if flows.renew(found, end, kind, service, draft) == Renewed::Gone {
         return Fate::Unknown;
     }
-    found.line.rest().count(packet.length());
+    found.line.body.rest().count(packet.length());
     Fate::ToBackend
 }
 
 /// A backend's packet.
 #[inline(always)]
-fn answer_of<'a, P, T, L, M, N>(
+fn answer_of<'a, P, T, B, M, N>(
     packet: &P,
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
     draft: &mut Draft,
-    (found, end, kind): (&Found<'a, L>, &End<'_>, PacketKind),
+    (found, end, kind): (&Found<'a, B>, &End<'_>, PacketKind),
 ) -> Fate
 where
     P: Packet,
     T: NatTables,
-    L: NatLine + 'a,
-    M: Table<Line = L>,
-    N: Table<Line = L>,
+    B: NatBody + 'a,
+    M: Table<Body = B>,
+    N: Table<Body = B>,
 {
     let Some(service) = tables.service(draft.forward.service) else { return Fate::Unknown };
-    draft.reverse.hop = found.line.hop();
-    found.line.rest().count(packet.length());
-    if matches!(kind, PacketKind::Udp) && is_last_answer(found.line, service) {
+    draft.reverse.hop = found.line.body.hop();
+    found.line.body.rest().count(packet.length());
+    if matches!(kind, PacketKind::Udp) && is_last_answer(found.line.body, service) {
         flows.end(found, end, NatState::UdpDone, draft);
     } else if flows.renew(found, end, kind, service, draft) == Renewed::Gone {
         return Fate::Unknown;
@@ -253,8 +253,8 @@ where
 }
 
 #[inline(always)]
-fn is_last_answer<L: NatLine>(line: &L, service: &Service) -> bool {
-    service.udp_responses != 0 && line.rest().packets() as u32 >= service.udp_responses
+fn is_last_answer<B: NatBody>(body: &B, service: &Service) -> bool {
+    service.udp_responses != 0 && body.rest().packets() as u32 >= service.udp_responses
 }
 
 /// Where the packet came from is where answers go.

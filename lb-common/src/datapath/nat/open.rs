@@ -3,7 +3,7 @@
 use super::super::parse::TCP;
 use super::super::{Packet, Verdict};
 use super::{NatTables, egress, hop_of, refuse};
-use crate::abi::{Backend, Handoff, NatLine, NatState, Service, backend_flags, service_flags};
+use crate::abi::{Backend, Handoff, NatBody, NatState, Service, backend_flags, service_flags};
 use crate::hash::{FlowHash, split, v4_mapped};
 use crate::nat::flow::{self, NewFlow, Opened, Source};
 use crate::nat::table::Table;
@@ -70,7 +70,7 @@ fn claim<T: NatTables>(
 }
 
 #[inline(never)]
-fn claim_in<'a, T, L, M, N>(
+fn claim_in<'a, T, B, M, N>(
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
     handoff: &mut Handoff,
@@ -78,9 +78,9 @@ fn claim_in<'a, T, L, M, N>(
 ) -> Opened
 where
     T: NatTables,
-    L: NatLine + 'a,
-    M: Table<Line = L>,
-    N: Table<Line = L>,
+    B: NatBody + 'a,
+    M: Table<Body = B>,
+    N: Table<Body = B>,
 {
     let Some(pool) = tables.pool(service.pool) else { return Opened::Exhausted };
     let v6 = backend.flags & backend_flags::OUTER_V6 != 0;

@@ -1,8 +1,8 @@
 //! The tables of translated flows in plain memory.
 
-use lb_common::abi::{NAT_WAYS, NarrowLine, NatLine, NatSettings, Pool, WideLine, map_names};
+use lb_common::abi::{NarrowBody, NatBody, NatBucket, NatSettings, Pool, WideBody, map_names};
 use lb_common::datapath::nat::NatTables;
-use lb_common::nat::table::{Table, place};
+use lb_common::nat::table::Table;
 
 use super::Host;
 
@@ -10,56 +10,51 @@ use super::Host;
 pub const TABLES: [&str; 4] =
     [map_names::NARROW, map_names::NARROW_NEW, map_names::WIDE, map_names::WIDE_NEW];
 
-pub struct Memory<L> {
-    buckets: Vec<[L; NAT_WAYS]>,
+pub struct Memory<B> {
+    buckets: Vec<NatBucket<B>>,
 }
 
-impl<L: Default> Memory<L> {
-    fn new(mask: u32) -> Self {
-        Self { buckets: (0..=mask).map(|_| Default::default()).collect() }
+impl<B: Default> Memory<B> {
+    fn new(buckets: u32) -> Self {
+        Self { buckets: (0..buckets).map(|_| Default::default()).collect() }
     }
 }
 
-impl<L: NatLine> Table for Memory<L> {
-    type Line = L;
+impl<B: NatBody> Table for Memory<B> {
+    type Body = B;
 
-    fn mask(&self) -> u32 {
-        self.buckets.len() as u32 - 1
+    fn buckets(&self) -> u32 {
+        self.buckets.len() as u32
     }
 
-    fn bucket(&self, index: u32) -> Option<&[L; NAT_WAYS]> {
+    fn bucket(&self, index: u32) -> Option<&NatBucket<B>> {
         self.buckets.get(index as usize)
-    }
-
-    fn line(&self, position: u32) -> Option<&L> {
-        let (bucket, way) = place(position);
-        self.bucket(bucket).map(|bucket| &bucket[way])
     }
 }
 
 pub struct Flows {
-    narrow: Memory<NarrowLine>,
-    narrow_new: Memory<NarrowLine>,
-    wide: Memory<WideLine>,
-    wide_new: Memory<WideLine>,
+    narrow: Memory<NarrowBody>,
+    narrow_new: Memory<NarrowBody>,
+    wide: Memory<WideBody>,
+    wide_new: Memory<WideBody>,
 }
 
 impl Flows {
     pub fn new(settings: &NatSettings) -> Self {
         Self {
-            narrow: Memory::new(settings.narrow_mask),
-            narrow_new: Memory::new(settings.narrow_new_mask),
-            wide: Memory::new(settings.wide_mask),
-            wide_new: Memory::new(settings.wide_new_mask),
+            narrow: Memory::new(settings.narrow),
+            narrow_new: Memory::new(settings.narrow_new),
+            wide: Memory::new(settings.wide),
+            wide_new: Memory::new(settings.wide_new),
         }
     }
 }
 
 impl NatTables for Host {
-    type Narrow = Memory<NarrowLine>;
-    type NarrowNew = Memory<NarrowLine>;
-    type Wide = Memory<WideLine>;
-    type WideNew = Memory<WideLine>;
+    type Narrow = Memory<NarrowBody>;
+    type NarrowNew = Memory<NarrowBody>;
+    type Wide = Memory<WideBody>;
+    type WideNew = Memory<WideBody>;
 
     fn nat_settings(&self) -> Option<&NatSettings> {
         Some(&self.maps.nat_settings)
