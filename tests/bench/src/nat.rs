@@ -20,6 +20,7 @@ use crate::world::{Family, Group, Mode};
 
 /// Flows that are opened at a time: less than the table of new flows holds.
 const WINDOW: u32 = 1 << 16;
+const FEW: u32 = 1 << 10;
 /// Ticks, more than a run lasts.
 const FOREVER: u32 = 1 << 30;
 /// New flows that are measured come from addresses from here on.
@@ -124,10 +125,18 @@ impl Flows {
         self.held = None;
     }
 
-    /// Leaves only the established flows.
-    pub fn forget_new(&mut self) {
-        self.narrow.new.memory.clear();
-        self.wide.new.memory.clear();
+    /// Leaves only the flows that were held before those of `pattern` were
+    /// opened.
+    pub fn close(&self, group: &Group, pattern: &Pattern, flows: u32) -> Result<()> {
+        for number in 0..flows {
+            let key = packets::flow(group.family, pattern, number.into());
+            let closed = match group.family {
+                Family::V4 => close(&self.narrow, &self.settings, &key),
+                Family::V6 => close(&self.wide, &self.settings, &key),
+            };
+            closed.context("a flow that was to be opened is not there")?;
+        }
+        Ok(())
     }
 
     /// First packets of the flows that are held.
@@ -137,8 +146,8 @@ impl Flows {
     }
 
     /// First packets of flows that are not held.
-    pub fn newcomers(&self, group: &Group) -> Pattern {
-        let pattern = self.opening(group, WINDOW);
+    pub fn newcomers(&self, group: &Group, flows: u32) -> Pattern {
+        let pattern = self.opening(group, newcomers(flows));
         Pattern { first_source: pattern.first_source + NEWCOMERS, ..pattern }
     }
 
@@ -174,8 +183,15 @@ impl Flows {
     }
 }
 
-/// New flows that one run opens.
-pub const NEW_FLOWS: u32 = WINDOW;
+/// New flows that one run opens beside `flows` established ones: as many, so
+/// that the same memory is warm, but not so few that starting the run counts.
+pub const fn newcomers(flows: u32) -> u32 {
+    match flows {
+        ..FEW => FEW,
+        FEW..WINDOW => flows,
+        WINDOW.. => WINDOW,
+    }
+}
 
 /// Bytes of the tables for each flow that is IPv4 on both sides.
 pub fn bytes_per_flow() -> f64 {
@@ -233,6 +249,18 @@ fn find<B: NatBody + Sync>(
     let tables = flow::Tables { main: &kind.main, new: &kind.new, settings, now: 0 };
     let found = tables.find(key, table::NatHash::of(key, settings.key))?;
     Some((found.line.body.to(), found.line.body.backend()))
+}
+
+/// Frees both lines of a flow.
+fn close<B: NatBody + Sync>(kind: &Kind<B>, settings: &NatSettings, key: &FlowWords) -> Option<()> {
+    let tables = flow::Tables { main: &kind.main, new: &kind.new, settings, now: 0 };
+    let find = |key: &FlowWords| tables.find(key, table::NatHash::of(key, settings.key));
+    let forward = find(key)?;
+    let reverse = find(&forward.line.body.to().reversed())?;
+    for line in [forward.line, reverse.line] {
+        line.meta.store(0);
+    }
+    Some(())
 }
 
 /// Of IPv6 addresses the last 32 bits.
