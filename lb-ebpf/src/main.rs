@@ -3,9 +3,12 @@
 #![no_std]
 #![no_main]
 
+mod buffer;
 mod flows;
+mod local_clients;
 mod maps;
 mod nat;
+mod own_host;
 mod packet;
 mod tables;
 mod verdict;

@@ -3,11 +3,11 @@
 //! `FLOWS` and the tables of translated flows are set at load.
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, ProgramArray};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, ProgramArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use lb_common::abi::{
     self, Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, NarrowBucket,
-    NatSettings, Pool, PortBucket, Service, Settings, Totals, VipBucket, WideBucket,
+    NatSettings, Peers, Pool, PortBucket, Service, Settings, Totals, VipBucket, WideBucket,
 };
 use lb_common::datapath::Next;
 
@@ -84,3 +84,7 @@ pub static WIDE: Array<WideBucket, 1, MAPPED> = Array::new();
 
 #[btf_map]
 pub static WIDE_NEW: Array<WideBucket, 1, MAPPED> = Array::new();
+
+/// VIPs that sockets of this host named.
+#[btf_map]
+pub static SOCKET_PEERS: SkStorage<Peers> = SkStorage::new();

@@ -18,6 +18,9 @@ pub mod backend_flags {
     pub const OUTER_V6: u32 = 1 << 5;
     /// Has passed or failed enough probes to have a state of its own.
     pub const PROBED: u32 = 1 << 6;
+    /// Its address is this host's own: packets are left to the kernel. Never
+    /// together with [`RESOLVED`].
+    pub const LOCAL: u32 = 1 << 7;
 }
 
 /// How to reach one backend of one service. 64 bytes.

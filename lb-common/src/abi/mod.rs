@@ -9,6 +9,7 @@ mod counters;
 mod flow;
 mod nat;
 mod owners;
+mod peers;
 mod ports;
 mod service;
 mod settings;
@@ -24,6 +25,7 @@ pub use nat::{
     WideBucket, mac_of, mac_word,
 };
 pub use owners::{Owners, SEE_WORD, SLOTS_PER_OWNERS, SlotStore};
+pub use peers::{PEERS, Peer, Peers};
 pub use ports::{PORT_WAYS, PortBucket, PortEntry};
 pub use service::{Service, Table, service_flags};
 pub use settings::{Budget, BudgetState, Settings, features};
@@ -55,6 +57,7 @@ pub mod map_names {
     pub const WIDE_NEW: &str = "WIDE_NEW";
     pub const HANDOFF: &str = "HANDOFF";
     pub const PROGRAMS: &str = "PROGRAMS";
+    pub const SOCKET_PEERS: &str = "SOCKET_PEERS";
 }
 
 /// Buckets of the VIP table; a power of two.

@@ -29,8 +29,7 @@ pub fn to_backend<P: Packet, T: Tables>(
     }
     let Some(backend) = tables.backend(id) else { return Verdict::drop(DropReason::NoBackend) };
     if backend.flags & backend_flags::RESOLVED == 0 {
-        tables.count_unresolved(id);
-        return Verdict::drop(DropReason::NoNextHop);
+        return without_next_hop(packet, tables, (id, backend.flags), new_connection);
     }
     if arrival.network.length > backend.mtu as usize {
         return answer::too_big(packet, tables, arrival, backend.mtu);
@@ -50,6 +49,23 @@ pub fn to_backend<P: Packet, T: Tables>(
     } else {
         Verdict::forward(Egress::Other(backend.ifindex))
     }
+}
+
+/// A backend on this host gets the packet from the kernel, as it is: its server
+/// listens on the VIP.
+#[inline(never)]
+fn without_next_hop<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    (id, flags): (u16, u32),
+    new_connection: bool,
+) -> Verdict {
+    if flags & backend_flags::LOCAL == 0 {
+        tables.count_unresolved(id);
+        return Verdict::drop(DropReason::NoNextHop);
+    }
+    tables.count(id, packet.length(), new_connection);
+    Verdict::PASS
 }
 
 #[inline(always)]

@@ -18,6 +18,7 @@ mod answer;
 mod classify;
 mod forward;
 mod icmp;
+pub mod local_client;
 pub mod nat;
 mod parse;
 mod select;

@@ -22,7 +22,8 @@ pub fn to_backend<P: Packet, T: NatTables>(
 ) -> Verdict {
     let id = handoff.draft.forward.backend;
     let Some(backend) = tables.backend(id) else { return Verdict::drop(DropReason::NoBackend) };
-    if backend.flags & backend_flags::RESOLVED == 0 {
+    let is_local = backend.flags & backend_flags::LOCAL != 0;
+    if backend.flags & backend_flags::RESOLVED == 0 && !is_local {
         tables.count_unresolved(id);
         return Verdict::drop(DropReason::NoNextHop);
     }
@@ -35,10 +36,13 @@ pub fn to_backend<P: Packet, T: NatTables>(
     if let Err(reason) = rewrite::packet(packet, handoff) {
         return Verdict::drop(reason);
     }
+    tables.count(id, bytes, is_new);
+    if is_local {
+        return Verdict::PASS;
+    }
     if packet.write(0, link_addresses(backend.destination_mac, backend.source_mac)).is_none() {
         return Verdict::drop(DropReason::Malformed);
     }
-    tables.count(id, bytes, is_new);
     leave(packet, backend.ifindex)
 }
 

@@ -32,6 +32,12 @@ pub fn translate<P: Packet, T: NatTables>(
         let Some(backend) = tables.backend(forward.backend) else {
             return Verdict::drop(DropReason::NoBackend);
         };
+        if backend.flags & backend_flags::LOCAL != 0 {
+            return match rewrite_message(packet, handoff, to) {
+                Some(()) => Verdict::PASS,
+                None => Verdict::drop(DropReason::Malformed),
+            };
+        }
         if backend.flags & backend_flags::RESOLVED == 0 {
             return Verdict::drop(DropReason::NoNextHop);
         }

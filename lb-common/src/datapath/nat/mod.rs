@@ -13,6 +13,7 @@
 mod egress;
 mod icmp;
 mod open;
+pub mod own_host;
 mod rewrite;
 
 pub use open::open;
@@ -72,15 +73,21 @@ pub(super) fn hand_over<T: Tables>(tables: &T, arrival: &Arrival, subject: &Subj
     handoff.service = subject.service;
     handoff.protocol = arrival.network.protocol;
     handoff.v6 = arrival.network.v6 as u8;
-    handoff.kind = match subject.kind {
+    handoff.kind = number_of(subject.kind);
+    Verdict::next(Next::Nat)
+}
+
+/// [`Handoff::kind`].
+#[inline(always)]
+const fn number_of(kind: Option<PacketKind>) -> u8 {
+    match kind {
         Some(PacketKind::Syn) => 0,
         Some(PacketKind::Data) => 1,
         Some(PacketKind::Fin) => 2,
         Some(PacketKind::Rst) => 3,
         Some(PacketKind::Udp) => 4,
         None => MESSAGE,
-    };
-    Verdict::next(Next::Nat)
+    }
 }
 
 impl Handoff {

@@ -24,9 +24,14 @@ pub fn open<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut H
     if backend.flags & backend_flags::DEAD != 0 {
         return refuse(packet, tables, handoff, DropReason::DeadBackend);
     }
-    if backend.flags & backend_flags::RESOLVED == 0 {
+    let is_local = backend.flags & backend_flags::LOCAL != 0;
+    if backend.flags & backend_flags::RESOLVED == 0 && !is_local {
         tables.count_unresolved(id);
         return Verdict::drop(DropReason::NoNextHop);
+    }
+    if is_local && (handoff.v6 != 0) != (backend.flags & backend_flags::OUTER_V6 != 0) {
+        // It would see its client's address, which has the other family.
+        return Verdict::drop(DropReason::NatUntranslatable);
     }
     draft(packet, tables.now(), handoff, (backend, id));
     match claim(tables, handoff, service, backend) {
@@ -98,11 +103,17 @@ where
         source: Source {
             pool,
             address: address_of(&backend.outer_source, v6),
-            keep: service.flags & service_flags::KEEP_CLIENT != 0 && !itself,
+            // This host would answer an address of its own past us.
+            keep: keeps_client(service, backend) && !itself,
             v6,
         },
     };
     flows.open(&mut flow)
+}
+
+#[inline(always)]
+const fn keeps_client(service: &Service, backend: &Backend) -> bool {
+    service.flags & service_flags::KEEP_CLIENT != 0 || backend.flags & backend_flags::LOCAL != 0
 }
 
 /// The address in an entry's sixteen bytes.
