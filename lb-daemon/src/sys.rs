@@ -8,6 +8,7 @@
 use std::{
     ffi::CString,
     io,
+    net::{Ipv4Addr, UdpSocket},
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
@@ -201,23 +202,39 @@ pub fn test_run(program: BorrowedFd<'_>) -> io::Result<u32> {
 #[repr(C)]
 struct LinkCreate {
     program: u32,
-    target_ifindex: u32,
-    attach_type: u32,
+    target: u32,
+    hook: u32,
     flags: u32,
 }
 
-/// `BPF_XDP`, an attach type.
-const ATTACH_XDP: u32 = 37;
+/// Where a program is attached: `enum bpf_attach_type`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Hook {
+    Connect4 = 10,
+    Connect6 = 11,
+    SendMsg4 = 14,
+    SendMsg6 = 15,
+    ReceiveMsg4 = 19,
+    ReceiveMsg6 = 20,
+    PeerName4 = 29,
+    PeerName6 = 30,
+    Xdp = 37,
+    /// `BPF_TCX_EGRESS`, since 6.6 (e420bed02507).
+    Egress = 47,
+}
 
-/// Attaches an XDP program to an interface for as long as the link is held or
-/// pinned. `flags`: one of `XDP_FLAGS_DRV_MODE` and `XDP_FLAGS_SKB_MODE`.
-pub fn link_create(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
-    let mut link = LinkCreate {
-        program: program.as_raw_fd() as u32,
-        target_ifindex: ifindex,
-        attach_type: ATTACH_XDP,
-        flags,
-    };
+/// Attaches a program for as long as the link is held or pinned. `target`: an
+/// interface's index, or the descriptor of a control group. `flags` of XDP: one
+/// of `XDP_FLAGS_DRV_MODE` and `XDP_FLAGS_SKB_MODE`.
+pub fn link_create(
+    program: BorrowedFd<'_>,
+    target: u32,
+    hook: Hook,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut link =
+        LinkCreate { program: program.as_raw_fd() as u32, target, hook: hook as u32, flags };
     // SAFETY: all fields are plain numbers. On success the result is a new descriptor.
     unsafe { bpf(Command::LinkCreate, &mut link).map(|fd| OwnedFd::from_raw_fd(fd)) }
 }
@@ -288,3 +305,23 @@ pub fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     // SAFETY: the path is a C string that outlives the call; the result is a new descriptor.
     unsafe { bpf(Command::ObjectGet, &mut pin).map(|fd: RawFd| OwnedFd::from_raw_fd(fd)) }
 }
+
+/// The number by which programs know the calling thread's network namespace.
+pub fn network_namespace() -> io::Result<u64> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let (mut cookie, mut length) = (0_u64, size_of::<u64>() as libc::socklen_t);
+    // SAFETY: the kernel writes at most `length` bytes into the cookie.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Since 5.14 (e8b9eab99232).
+const SO_NETNS_COOKIE: libc::c_int = 71;

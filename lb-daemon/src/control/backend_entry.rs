@@ -39,6 +39,7 @@ pub fn entry(wanted: &Wanted<'_>, present: &Backend) -> Backend {
             Some(reached) => Backend { flags: reached.flags | state | flag::RESOLVED, ..reached },
             None => Backend { flags: state, ..Backend::default() },
         },
+        Some(Err(error)) if error.is_own_host() => here(wanted, state),
         None | Some(Err(NextHopError::Resolving(_))) if is_same_way(wanted, present) => {
             Backend { flags: state | present.flags & WAY, ..*present }
         }
@@ -47,7 +48,22 @@ pub fn entry(wanted: &Wanted<'_>, present: &Backend) -> Backend {
 }
 
 /// Flags that belong to the way rather than to the state.
-const WAY: u32 = flag::RESOLVED | flag::TUNNEL | flag::OUTER_V6;
+const WAY: u32 = flag::RESOLVED | flag::LOCAL | flag::TUNNEL | flag::OUTER_V6;
+
+/// A backend on this host.
+fn here(wanted: &Wanted<'_>, state: u32) -> Backend {
+    Backend {
+        flags: state | flag::LOCAL | family(wanted.address),
+        mtu: u16::MAX,
+        outer_destination: bytes(wanted.address),
+        port: wanted.port,
+        ..Backend::default()
+    }
+}
+
+const fn family(address: IpAddr) -> u32 {
+    if address.is_ipv6() { flag::OUTER_V6 } else { 0 }
+}
 
 fn state_flags(wanted: &Wanted<'_>) -> u32 {
     let state = match wanted.health {
@@ -71,7 +87,7 @@ fn is_same_way(wanted: &Wanted<'_>, present: &Backend) -> bool {
         }
         Mode::Ipip(_) => tunnel && present.outer_destination == bytes(wanted.address),
     };
-    same && present.flags & flag::RESOLVED != 0
+    same && present.flags & (flag::RESOLVED | flag::LOCAL) != 0
 }
 
 /// The way to the backend, if there is one in its mode.
@@ -85,16 +101,20 @@ fn reach(wanted: &Wanted<'_>, hop: &NextHop) -> Option<Backend> {
     match wanted.mode {
         // A gateway would route the packet, still addressed to the VIP, back here.
         Mode::Dsr if hop.gateway.is_some() => None,
-        Mode::Dsr => Some(Backend { mtu: clamp(hop.mtu), ..base }),
+        Mode::Dsr => Some(Backend {
+            flags: family(wanted.address),
+            mtu: clamp(hop.mtu),
+            outer_destination: bytes(wanted.address),
+            ..base
+        }),
         Mode::Ipip(tunnel) => through(tunnel, wanted.address, hop, base),
         Mode::Nat(_) | Mode::Dnat(_) => translated(wanted, hop, base),
     }
 }
 
 fn translated(wanted: &Wanted<'_>, hop: &NextHop, base: Backend) -> Option<Backend> {
-    let family = if wanted.address.is_ipv6() { flag::OUTER_V6 } else { 0 };
     Some(Backend {
-        flags: family,
+        flags: family(wanted.address),
         mtu: clamp(hop.mtu),
         outer_source: bytes(hop.source?),
         outer_destination: bytes(wanted.address),
@@ -216,6 +236,23 @@ mod tests {
         let nowhere = NextHop { source: None, ..hop() };
         let entry = made(&ipip(OuterSource::Route), "10.0.0.11", nowhere, &Backend::default());
         assert_eq!(entry.flags & flag::RESOLVED, 0);
+    }
+
+    #[test]
+    fn a_backend_on_this_host_is_left_to_the_kernel() {
+        let target = "2001:db8::1".parse().unwrap();
+        let wanted = Wanted {
+            mode: &ipip(OuterSource::Route),
+            address: target,
+            port: 8080,
+            health: Health::Failing,
+            probed: true,
+            next_hop: Some(&Err(NextHopError::OwnAddress { target })),
+        };
+        let entry = entry(&wanted, &Backend::default());
+        let flags = flag::USED | flag::PROBED | flag::FAILING | flag::LOCAL | flag::OUTER_V6;
+        assert_eq!((entry.flags, entry.port), (flags, 8080));
+        assert_eq!(entry.outer_destination, bytes(target));
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub fn between(before: &Config, after: &Config) -> Reloaded {
     if before.on_exit != after.on_exit {
         answer.changes.push("on_exit is taken over".to_owned());
     }
+    if before.local_clients != after.local_clients {
+        let are = if after.local_clients { "are balanced" } else { "go where they say" };
+        answer.changes.push(format!("this host's own connections to VIPs {are} from now on"));
+    }
     if before.control != after.control {
         answer.changes.push(match &after.control.group {
             Some(group) => format!("statistics may be read by root and group {group}"),

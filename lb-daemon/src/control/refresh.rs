@@ -6,7 +6,10 @@
 
 use std::net::IpAddr;
 
-use lb_common::{abi::backend_flags as flag, transition::Health};
+use lb_common::{
+    abi::{backend_flags as flag, service_flags},
+    transition::Health,
+};
 
 use super::{
     ControlError, Controller,
@@ -214,9 +217,24 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let services = self.identity.services.values();
         let backends = services.flat_map(|service| &service.backends);
         backends
-            .filter(|(_, id)| self.plane.backend(**id).flags & flag::RESOLVED == 0)
+            .filter(|(_, id)| self.plane.backend(**id).flags & (flag::RESOLVED | flag::LOCAL) == 0)
             .map(|(address, _)| *address)
             .collect()
+    }
+
+    /// Whether a service that translates has a backend on this host, be it one
+    /// that departed and may still have flows.
+    pub fn translates_for_own_host(&self) -> bool {
+        self.identity.services.values().any(|known| {
+            self.plane.service(known.entry).flags & service_flags::NAT_LOOKUP != 0
+                && known
+                    .backends
+                    .values()
+                    .any(|id| self.plane.backend(*id).flags & flag::LOCAL != 0)
+        }) || self.config.services.iter().any(|service| {
+            let mut backends = service.backends.iter();
+            service.mode.snat().is_some() && backends.any(|one| self.view.is_own_host(one.address))
+        })
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Surroundings<'a> {
     pub config: ConfigStats,
     pub interfaces: Vec<InterfaceStats>,
     pub rates: &'a Rates<u16>,
+    pub local_clients: bool,
     pub warnings: Vec<String>,
 }
 
@@ -71,6 +72,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 stored: totals.stored,
                 store_failed: totals.store_failed,
             },
+            local_clients: around.local_clients,
             pending: self.pending(),
             warnings,
         })
@@ -157,7 +159,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let hop = self.view.next_hops.get(&backend.address);
         let reason = match (status, hop) {
             (Some(status), _) => status.reason.clone(),
-            (None, Some(Err(error))) => error.to_string(),
+            (None, Some(Err(error))) if !error.is_own_host() => error.to_string(),
             (None, _) => String::new(),
         };
         BackendStats {
@@ -171,9 +173,14 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             traffic: traffic(&found.counters, found.rate),
             connections: connections(&found.counters, found.rate),
             unresolved: found.counters.unresolved,
-            next_hop: hop.and_then(|hop| hop.as_ref().ok()).map(|hop| {
-                next_hop(hop, backend, found.id.map_or(0, |id| self.plane.backend(id).mtu))
-            }),
+            next_hop: match hop {
+                Some(Ok(hop)) => {
+                    let mtu = found.id.map_or(0, |id| self.plane.backend(id).mtu);
+                    Some(next_hop(hop, backend, mtu))
+                }
+                Some(Err(error)) if error.is_own_host() => Some(own_host(backend)),
+                _ => None,
+            },
         }
     }
 
@@ -235,6 +242,15 @@ fn next_hop(hop: &NextHop, backend: &Backend, mtu: u16) -> NextHopStats {
         address: hop.gateway.unwrap_or(backend.address).to_string(),
         mac: hop.destination_mac.to_string(),
         mtu: mtu.into(),
+    }
+}
+
+/// No interface: the kernel takes the packets.
+fn own_host(backend: &Backend) -> NextHopStats {
+    NextHopStats {
+        interface: "local".to_owned(),
+        address: backend.address.to_string(),
+        ..NextHopStats::default()
     }
 }
 

@@ -34,6 +34,10 @@ impl Marks {
             let Some(snat) = service.mode.snat() else { continue };
             marks.sources.extend(&snat.addresses);
             for backend in &service.backends {
+                // This host's own answers come in nowhere.
+                if matches!(next_hops.get(&backend.address), Some(Err(e)) if e.is_own_host()) {
+                    continue;
+                }
                 if snat.toward(backend.address).next().is_none() {
                     let hop = next_hops.get(&backend.address).and_then(|hop| hop.as_ref().ok());
                     marks.sources.extend(hop.and_then(|hop| hop.source));

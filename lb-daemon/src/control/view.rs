@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -97,6 +98,11 @@ impl View {
                 _ => State::Unknown,
             },
         }
+    }
+
+    /// Whether the kernel says that `address` is this host's own.
+    pub fn is_own_host(&self, address: IpAddr) -> bool {
+        matches!(self.next_hops.get(&address), Some(Err(error)) if error.is_own_host())
     }
 
     pub fn status(&self, service: &Service, backend: &Backend) -> Option<&Status> {

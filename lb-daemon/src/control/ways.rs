@@ -35,6 +35,7 @@ pub fn problems(config: &Config, next_hops: &NextHops) -> Vec<String> {
 fn problem(mode: &Mode, address: IpAddr, next_hops: &NextHops) -> Option<String> {
     match (next_hops.get(&address)?, mode) {
         (Err(NextHopError::Resolving(_)), _) => None,
+        (Err(error), _) if error.is_own_host() => None,
         (Err(error), _) => Some(error.to_string()),
         (Ok(hop), Mode::Dsr) => hop.gateway.map(|gateway| {
             format!(

@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use super::{
     inspection::{Wanted, inspect},
     notify::{Notice, notify},
+    own_host::{self, OwnHost},
     requests::{Accepted, Request, Requests},
     turn::{Chore, SCAN_PAUSE, Turn},
 };
@@ -29,7 +30,7 @@ use crate::{
     api::{
         Handler, InstanceLock, SocketAccess,
         protocol::{Error, ErrorCode, Reloaded},
-        types::{ConfigStats, InterfaceMode, Stats},
+        types::{ConfigStats, InterfaceMode, InterfaceStats, Stats},
     },
     config::OnExit,
     control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
@@ -61,6 +62,7 @@ pub struct Daemon {
     pub ebpf: aya::Ebpf,
     pub controller: Controller<Kernel, KernelSlots>,
     pub interfaces: Interfaces<Attacher>,
+    pub own_host: OwnHost,
     pub monitor: Arc<Monitor>,
     pub prober: Prober,
     pub backend_stats: Arc<BackendStats>,
@@ -172,6 +174,8 @@ impl Daemon {
         }
         self.way_problems = problems;
         self.controller.view_mut().next_hops = next_hops;
+        // Before packets find the backend.
+        self.follow_own_host();
         self.refresh();
     }
 
@@ -185,6 +189,18 @@ impl Daemon {
     fn follow_interfaces(&mut self) {
         let links = self.inputs.links.borrow_and_update().clone();
         self.interfaces.follow(&links, &self.controller.config().interfaces);
+        self.follow_own_host();
+    }
+
+    fn follow_own_host(&mut self) {
+        let config = self.controller.config().clone();
+        let wanted = own_host::Wanted {
+            egress: self.controller.translates_for_own_host(),
+            sockets: config.local_clients,
+            interfaces: &config.interfaces,
+        };
+        let links = self.inputs.links.borrow().clone();
+        self.own_host.follow(&mut self.ebpf, &links, wanted);
     }
 
     fn do_chore(&mut self, chore: Chore, turn: &mut Turn) {
@@ -297,9 +313,13 @@ impl Daemon {
     }
 
     fn stats(&mut self, turn: &Turn) -> Result<Stats, ControlError> {
-        let interfaces = self
+        let reports = self
             .interfaces
             .report(&self.inputs.links.borrow(), &self.controller.config().interfaces);
+        let interfaces = reports.into_iter().map(|one| {
+            let egress = one.ifindex.is_some_and(|index| self.own_host.has_egress(index));
+            InterfaceStats { egress, ..turn.traffic.describe(one) }
+        });
         let loaded_at = self.loaded_at.duration_since(UNIX_EPOCH);
         self.controller.stats(Surroundings {
             instance: self.lock.instance().to_string(),
@@ -309,10 +329,16 @@ impl Daemon {
                 loaded_at: loaded_at.map_or(0, |since| since.as_secs()),
                 last_error: self.last_error.clone(),
             },
-            interfaces: interfaces.into_iter().map(|one| turn.traffic.describe(one)).collect(),
+            interfaces: interfaces.collect(),
             rates: &turn.rates,
-            warnings: [&self.config_warnings[..], &turn.findings[..], &self.way_problems[..]]
-                .concat(),
+            local_clients: self.own_host.has_sockets(),
+            warnings: [
+                &self.config_warnings[..],
+                &turn.findings[..],
+                &self.way_problems[..],
+                &self.own_host.troubles[..],
+            ]
+            .concat(),
         })
     }
 

@@ -9,6 +9,7 @@
 mod events;
 mod inspection;
 mod notify;
+mod own_host;
 mod program_log;
 mod requests;
 mod start;

@@ -20,6 +20,7 @@ use super::{
     RunOptions,
     events::{Daemon, Inputs},
     notify::{Notice, notify},
+    own_host::{self, OwnHost},
     program_log,
     requests::{Requests, readers},
 };
@@ -82,6 +83,15 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     while controller.has_work() {
         controller.work();
     }
+    let mut own_host = OwnHost::new(pins.clone());
+    let config = controller.config().clone();
+    let wanted = own_host::Wanted {
+        egress: controller.translates_for_own_host(),
+        sockets: config.local_clients,
+        interfaces: &config.interfaces,
+    };
+    let links = monitor.links().borrow().clone();
+    own_host.follow(&mut ebpf, &links, wanted);
     let interfaces = attach(loaded.attacher, &pins, &monitor, controller.config())?;
 
     let (sender, requests) = mpsc::channel(REQUESTS);
@@ -113,6 +123,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         ebpf,
         controller,
         interfaces,
+        own_host,
         monitor,
         prober,
         backend_stats,

@@ -192,21 +192,12 @@ impl Attacher {
     }
 
     fn create(&self, interface: &str, ifindex: u32, mode: Mode) -> Result<(), AttachError> {
-        let link =
-            sys::link_create(self.program.as_fd(), ifindex, mode.flags()).map_err(|source| {
-                match source.raw_os_error() {
-                    Some(libc::ENODEV) => {
-                        AttachError::NoInterface { interface: interface.to_owned() }
-                    }
-                    _ => {
-                        let words = refusal::words(self.program.as_fd(), ifindex, mode.flags());
-                        AttachError::Refused {
-                            interface: interface.to_owned(),
-                            mode,
-                            source,
-                            words,
-                        }
-                    }
+        let link = sys::link_create(self.program.as_fd(), ifindex, sys::Hook::Xdp, mode.flags())
+            .map_err(|source| match source.raw_os_error() {
+                Some(libc::ENODEV) => AttachError::NoInterface { interface: interface.to_owned() },
+                _ => {
+                    let words = refusal::words(self.program.as_fd(), ifindex, mode.flags());
+                    AttachError::Refused { interface: interface.to_owned(), mode, source, words }
                 }
             })?;
         sys::pin(link.as_fd(), &self.pins.link(ifindex))

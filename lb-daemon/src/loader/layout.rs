@@ -11,7 +11,7 @@ use aya::maps::{MapInfo, MapType};
 use lb_common::{
     abi::{
         Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, MAX_BACKENDS,
-        MAX_POOLS, MAX_SERVICES, NAT_WAYS, NarrowBucket, NatSettings, PORT_BUCKETS, Pool,
+        MAX_POOLS, MAX_SERVICES, NAT_WAYS, NarrowBucket, NatSettings, PORT_BUCKETS, Peers, Pool,
         PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, Totals, VIP_BUCKETS,
         VipBucket, WideBucket, map_names,
     },
@@ -98,11 +98,13 @@ impl From<&MapInfo> for Shape {
     }
 }
 
+/// `BPF_F_NO_PREALLOC`.
+const NO_PREALLOC: u32 = 1;
 /// `BPF_F_MMAPABLE`.
 const MMAPABLE: u32 = 1024;
 
 /// Every pinned map and its shape.
-pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 20] {
+pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 21] {
     use map_names as name;
     [
         (name::SETTINGS, mapped::<Settings>(1)),
@@ -125,6 +127,7 @@ pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 20] {
         (name::NARROW_NEW, mapped::<NarrowBucket>(MapSizes::new_flows(sizes.narrow()))),
         (name::WIDE, mapped::<WideBucket>(sizes.wide())),
         (name::WIDE_NEW, mapped::<WideBucket>(MapSizes::new_flows(sizes.wide()))),
+        (name::SOCKET_PEERS, shape::<i32, Peers>(MapType::SkStorage, 0, NO_PREALLOC)),
     ]
 }
 

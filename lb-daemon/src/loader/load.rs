@@ -78,6 +78,8 @@ pub struct Loaded {
 
 const PROGRAM: &str = "lb_xdp";
 const CLOCK: &str = "lb_clock";
+/// The number of this network namespace, for programs on sockets.
+const NETWORK_NAMESPACE: &str = "NETWORK_NAMESPACE";
 /// In the order of [`Next`](lb_common::datapath::Next).
 const NEXT_PROGRAMS: [&str; Next::COUNT] = ["lb_nat", "lb_open", "lb_direct"];
 
@@ -178,6 +180,9 @@ fn create(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Ebpf, LoadErr
     loader.map_max_entries(map_names::NARROW_NEW, MapSizes::new_flows(sizes.narrow()));
     loader.map_max_entries(map_names::WIDE, sizes.wide());
     loader.map_max_entries(map_names::WIDE_NEW, MapSizes::new_flows(sizes.wide()));
+    // A kernel that does not know has no programs on sockets either.
+    let namespace = crate::sys::network_namespace().unwrap_or(0);
+    loader.override_global(NETWORK_NAMESPACE, &namespace, true);
     for (name, _) in layout(sizes) {
         loader.map_pin_path(name, pins.map(name));
     }
@@ -234,7 +239,7 @@ fn load_next_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
 /// Lines of the verifier's log that are worth showing.
 const LOG_LINES: usize = 12;
 
-fn explain(program: &'static str, error: ProgramError) -> LoadError {
+pub(super) fn explain(program: &'static str, error: ProgramError) -> LoadError {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => LoadError::Rejected {
             program,

@@ -11,22 +11,27 @@
 //! - [`layout`]: what the maps must look like.
 //! - [`load`]: maps and program into the kernel, new or adopted.
 //! - [`attach`]: the program onto interfaces; [`refusal`] says why one would not have it.
+//! - [`egress`], [`sockets`]: the programs for this host itself, only while they are of use.
 //! - [`unload`]: everything out again.
 
 mod attach;
 mod attached;
+mod egress;
 mod layout;
 mod load;
 pub mod object;
 mod pins;
 mod preflight;
 mod refusal;
+mod sockets;
 mod unload;
 
 pub use attach::{AttachError, Attacher, Attachment, Mode, Request};
 pub use attached::{Attached, attached};
+pub use egress::{EgressError, attach_egress, detach_egress};
 pub use layout::{Difference, MapSizes};
 pub use load::{LoadError, Loaded, load};
 pub use pins::PinDir;
 pub use preflight::{PreflightError, preflight};
+pub use sockets::{SocketsError, attach_sockets, detach_sockets};
 pub use unload::{UnloadError, Unloaded, unload};

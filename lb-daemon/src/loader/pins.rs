@@ -1,6 +1,7 @@
 //! The names of what is pinned.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder},
     io,
     os::unix::fs::DirBuilderExt,
@@ -14,6 +15,10 @@ pub struct PinDir(PathBuf);
 /// A link's file name starts so; the interface's index follows. (Not its name:
 /// that may change, and may hold dots, which the BPF file system refuses.)
 const LINK: &str = "link-";
+/// The same for the program on the way out, by the way it is attached.
+const EGRESS: [&str; 2] = ["egress-", "egress-filter-"];
+/// Links of programs on sockets; the program's name follows.
+const SOCKETS: &str = "sockets-";
 
 impl PinDir {
     /// Where the BPF file system belongs.
@@ -42,6 +47,33 @@ impl PinDir {
 
     pub fn link(&self, ifindex: u32) -> PathBuf {
         self.0.join(format!("{LINK}{ifindex}"))
+    }
+
+    /// The link of the program on the way out.
+    pub(super) fn egress(&self, ifindex: u32) -> PathBuf {
+        self.0.join(format!("{}{ifindex}", EGRESS[0]))
+    }
+
+    /// That program, where a filter and no link holds it.
+    pub(super) fn egress_filter(&self, ifindex: u32) -> PathBuf {
+        self.0.join(format!("{}{ifindex}", EGRESS[1]))
+    }
+
+    pub(super) fn sockets(&self, program: &str) -> PathBuf {
+        self.0.join(format!("{SOCKETS}{program}"))
+    }
+
+    /// Indexes of the interfaces that have the program on the way out.
+    pub fn egress_interfaces(&self) -> io::Result<BTreeSet<u32>> {
+        let index = |name: &String| EGRESS.iter().find_map(|e| name.strip_prefix(e)?.parse().ok());
+        Ok(self.entries()?.iter().filter_map(index).collect())
+    }
+
+    /// Pinned links of programs on sockets.
+    pub(super) fn socket_links(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = self.entries()?;
+        let links = entries.iter().filter(|name| name.starts_with(SOCKETS));
+        Ok(links.map(|name| self.0.join(name)).collect())
     }
 
     /// Only root may look: maps show who talks to whom.

@@ -3,7 +3,7 @@
 
 use std::{fs, io, os::fd::AsFd, path::PathBuf};
 
-use super::PinDir;
+use super::{PinDir, detach_egress, detach_sockets};
 use crate::sys;
 
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,10 @@ pub(super) fn remove_pins(pins: &PinDir) -> Result<(), UnloadError> {
         sys::link_detach(link.as_fd()).map_err(failed(path.clone(), "cannot be detached"))?;
         fs::remove_file(&path).map_err(failed(path.clone(), "cannot be removed"))?;
     }
+    for ifindex in pins.egress_interfaces().map_err(&whole)? {
+        detach_egress(pins, ifindex).map_err(failed(pins.egress(ifindex), "cannot be detached"))?;
+    }
+    detach_sockets(pins).map_err(failed(pins.path().to_owned(), "sockets cannot be let go of"))?;
     for name in pins.entries().map_err(&whole)? {
         let path = pins.path().join(name);
         fs::remove_file(&path).map_err(failed(path.clone(), "cannot be removed"))?;

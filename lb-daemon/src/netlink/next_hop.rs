@@ -40,9 +40,8 @@ pub enum NextHopError {
     },
     #[error("a route of type {kind} refuses packets to {target}; see `ip route get {target}`")]
     Refused { target: IpAddr, kind: &'static str },
-    #[error(
-        "{target} is an address of this host: its packets would lead to loopback, not to a backend"
-    )]
+    /// There is a way all the same: see [`Self::is_own_host`].
+    #[error("{target} is an address of this host: its packets are left to the kernel")]
     OwnAddress { target: IpAddr },
     #[error("{target} is a {kind} address, a backend needs a unicast one")]
     NotUnicast { target: IpAddr, kind: &'static str },
@@ -77,6 +76,12 @@ impl NextHopError {
     /// says nothing about the hosts behind it.
     pub fn is_dead(&self) -> bool {
         matches!(self, Self::NeighbourFailed(neighbour) if !neighbour.is_gateway())
+    }
+
+    /// Whether the address is this host's own: nothing to send a frame to, and
+    /// nothing amiss.
+    pub const fn is_own_host(&self) -> bool {
+        matches!(self, Self::OwnAddress { .. })
     }
 
     /// For how long it has been so, where that is known.

@@ -2,12 +2,14 @@
 //! and clients that ask for it.
 
 mod client;
+mod own_host;
 mod ping;
 mod server;
 mod site;
 mod tunnel;
 
 pub use client::{Conversation, Tally, ask_udp, call};
+pub use own_host::{OwnHost, SHOP, SHOP_DNS};
 pub use ping::ping;
 pub use server::NameServer;
 pub use site::{DNS, HEALTH, Site, WEB, WEB6};

@@ -67,11 +67,13 @@ impl From<State> for BackendState {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NextHopStats {
+    /// `local`: the backend is on this host, and the kernel takes its packets.
     pub interface: String,
     /// The gateway, or the backend itself when it is on the link.
     pub address: String,
+    /// Empty for a backend on this host.
     pub mac: String,
-    /// Largest client packet that fits.
+    /// Largest client packet that fits; 0 for a backend on this host.
     pub mtu: u32,
 }
 

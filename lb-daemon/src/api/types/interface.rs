@@ -12,6 +12,8 @@ pub struct InterfaceStats {
     pub name: String,
     pub mode: InterfaceMode,
     pub state: InterfaceState,
+    /// The program for answers of backends on this host is attached, too.
+    pub egress: bool,
     /// Why it is not attached, or what is noteworthy about how it is; may be empty.
     pub detail: String,
     /// All of the interface's traffic, as its driver counts it.

@@ -38,6 +38,8 @@ pub struct Stats {
     /// Kind of answer the balancer made itself to packets; every kind is present.
     pub answers: BTreeMap<String, u64>,
     pub flows: FlowStats,
+    /// This host's own connections to VIPs are balanced.
+    pub local_clients: bool,
     /// Changes that are decided and take effect later, one sentence each.
     pub pending: Vec<String>,
     /// What an operator should look at, one sentence each.

@@ -73,6 +73,7 @@ fn stats() -> Stats {
             detail: String::new(),
             rx: traffic(3_000_000, 1250.0),
             tx: traffic(3_000_000, 1250.0),
+            egress: false,
             losses: BTreeMap::from([("xdp_tx_errors".into(), 2)]),
         }],
         services: vec![web],
@@ -80,6 +81,7 @@ fn stats() -> Stats {
         drops: Stats::drops_from(&[0, 1, 3]),
         answers: Stats::answers_from(&[5]),
         flows: FlowStats { capacity: 262_144, ..FlowStats::default() },
+        local_clients: false,
         pending: vec!["service web: 3 slots change owner in 2 s".into()],
         warnings: vec![],
     }

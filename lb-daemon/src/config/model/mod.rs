@@ -28,6 +28,8 @@ pub struct Config {
     pub seed: Seed,
     pub control: Control,
     pub limits: Limits,
+    /// This host's own connections to VIPs are balanced, too.
+    pub local_clients: bool,
     /// `None`: translated flows are not logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nat_log: Option<NatLog>,

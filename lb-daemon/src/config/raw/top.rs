@@ -17,7 +17,7 @@ use super::{
     value,
 };
 
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 11] = [
     "interfaces",
     "services",
     "defaults",
@@ -28,6 +28,7 @@ pub(super) const KEYS: [&str; 10] = [
     "control",
     "limits",
     "nat_log",
+    "local_clients",
 ];
 pub(super) const INTERFACE_KEYS: [&str; 2] = ["name", "xdp"];
 pub(super) const CONTROL_KEYS: [&str; 1] = ["group"];
@@ -56,6 +57,7 @@ pub(in super::super) struct File<'t> {
     pub limits: LimitKeys<'t>,
     pub snat: SnatKeys<'t>,
     pub nat_log: Given<'t, NatLog>,
+    pub local_clients: Given<'t, bool>,
 }
 
 #[derive(Default)]
@@ -98,6 +100,9 @@ pub(in super::super) fn read<'t>(root: At<'t>, report: &mut Report) -> Option<Fi
         limits: fields.get("limits").map(|at| limits(at, report)).unwrap_or_default(),
         snat: fields.get("snat").map(|at| nat::snat(at, report)).unwrap_or_default(),
         nat_log: fields.read("nat_log", report, nat::log),
+        local_clients: fields.read("local_clients", report, |at, report| {
+            value::word(at, "yes or no", &[("true", true), ("false", false)], report)
+        }),
     })
 }
 

@@ -28,6 +28,7 @@ pub(super) fn resolve(file: &raw::File, directory: &Path, report: &mut Report) -
         seed: seed(file, directory, report),
         control: Control { group: file.group.right().map(|group| group.value.clone()) },
         limits: limits(&file.limits, translates),
+        local_clients: file.local_clients.value_or(false),
         nat_log: file.nat_log.right().map(|log| log.value.clone()),
         services,
     }
