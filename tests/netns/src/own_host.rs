@@ -41,14 +41,15 @@ impl OwnHost {
         }
         let tcp = if translates { 80 } else { SHOP };
         let mut servers = vec![NameServer::tcp(&lab.balancer, tcp), NameServer::tcp(remote, tcp)];
-        let (port, ends) = if translates {
-            let near = [IpAddr::from(BALANCER), BALANCER6.into()];
-            (53, [near, [IpAddr::from(backend(1)), backend6(1).into()]])
-        } else {
-            (SHOP_DNS, [vips, vips])
-        };
-        servers.push(NameServer::udp(&lab.balancer, &ends[0], port));
-        servers.push(NameServer::udp(remote, &ends[1], port));
+        let near = [IpAddr::from(BALANCER), BALANCER6.into()];
+        let far = [IpAddr::from(backend(1)), backend6(1).into()];
+        let port = if translates { 53 } else { SHOP_DNS };
+        for (host, addresses) in [(&lab.balancer, near), (remote, far)] {
+            servers.push(NameServer::udp(host, &addresses, port));
+            if !translates {
+                servers.push(NameServer::udp(host, &vips, port));
+            }
+        }
         let tunnel = (mode == "ipip").then(|| TunnelEnd::start(remote));
         Self { mode, _servers: servers, _tunnel: tunnel, lab }
     }
