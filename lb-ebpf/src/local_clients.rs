@@ -8,7 +8,7 @@ use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use lb_common::abi::{Peer, Peers};
 use lb_common::datapath::local_client::{Place, Socket, backend_for};
-use lb_common::hash::{is_v4, v4_mapped, v4_of};
+use lb_common::hash::{v4_mapped, v4_of};
 
 use crate::maps::SOCKET_PEERS;
 use crate::tables::Maps;
@@ -23,22 +23,23 @@ const GO_ON: i32 = 1;
 
 #[cgroup_sock_addr(connect4)]
 pub fn lb_connect4(ctx: SockAddrContext) -> i32 {
-    to_backend(&ctx, false)
+    to_backend(&ctx, true, false)
 }
 
 #[cgroup_sock_addr(connect6)]
 pub fn lb_connect6(ctx: SockAddrContext) -> i32 {
-    to_backend(&ctx, true)
+    to_backend(&ctx, true, true)
 }
 
 #[cgroup_sock_addr(sendmsg4)]
 pub fn lb_sendmsg4(ctx: SockAddrContext) -> i32 {
-    to_backend(&ctx, false)
+    to_backend(&ctx, true, false)
 }
 
+/// The kernel does not take a v4-mapped address in place of an IPv6 one here.
 #[cgroup_sock_addr(sendmsg6)]
 pub fn lb_sendmsg6(ctx: SockAddrContext) -> i32 {
-    to_backend(&ctx, true)
+    to_backend(&ctx, false, true)
 }
 
 #[cgroup_sock_addr(recvmsg4)]
@@ -63,7 +64,7 @@ pub fn lb_peername6(ctx: SockAddrContext) -> i32 {
 
 /// The target that a system call names becomes a backend, if it is a VIP.
 #[inline(always)]
-fn to_backend(ctx: &SockAddrContext, v6: bool) -> i32 {
+fn to_backend(ctx: &SockAddrContext, v4: bool, v6: bool) -> i32 {
     if !is_ours(ctx) {
         return GO_ON;
     }
@@ -72,12 +73,9 @@ fn to_backend(ctx: &SockAddrContext, v6: bool) -> i32 {
     // SAFETY: the context is the one the kernel passed.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     let vip = target.place(v6);
-    let Some(backend) = backend_for(&Maps {}, &Socket { cookie, protocol, v6 }, &vip) else {
+    let Some(backend) = backend_for(&Maps {}, &Socket { cookie, protocol, v4, v6 }, &vip) else {
         return GO_ON;
     };
-    if !v6 && !is_v4(backend.address) {
-        return GO_ON;
-    }
     let peer = Peer {
         backend: backend.address,
         vip: vip.address,

@@ -34,20 +34,15 @@ const DNAT_ANSWER: u64 = VipEntry::with_dnat_backend(VipEntry::NOT_A_VIP);
 /// The service for the packet's port, or the one that takes every port.
 #[inline(always)]
 pub fn service<T: Tables>(tables: &T, vip: u64, transport: &Transport) -> Option<u16> {
-    service_at(tables, vip, transport.protocol, transport.destination_port())
-}
-
-/// The same for a port in host order.
-#[inline(always)]
-pub fn service_at<T: Tables>(tables: &T, vip: u64, protocol: u8, port: u16) -> Option<u16> {
     if !VipEntry::is_vip(vip) {
         return None;
     }
-    if let Some(service) = exact(tables, vip, protocol, port) {
+    let port = transport.destination_port();
+    if let Some(service) = exact(tables, vip, transport.protocol, port) {
         return Some(service);
     }
-    if VipEntry::any_port_of(vip, protocol) {
-        return exact(tables, vip, protocol, 0);
+    if VipEntry::any_port_of(vip, transport.protocol) {
+        return exact(tables, vip, transport.protocol, 0);
     }
     None
 }

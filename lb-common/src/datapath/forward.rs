@@ -29,7 +29,7 @@ pub fn to_backend<P: Packet, T: Tables>(
     }
     let Some(backend) = tables.backend(id) else { return Verdict::drop(DropReason::NoBackend) };
     if backend.flags & backend_flags::RESOLVED == 0 {
-        return without_next_hop(packet, tables, (id, backend.flags), new_connection);
+        return without_next_hop(tables, id, packet.length(), new_connection);
     }
     if arrival.network.length > backend.mtu as usize {
         return answer::too_big(packet, tables, arrival, backend.mtu);
@@ -52,20 +52,16 @@ pub fn to_backend<P: Packet, T: Tables>(
 }
 
 /// A backend on this host gets the packet from the kernel, as it is: its server
-/// listens on the VIP.
+/// listens on the VIP. Looks the backend up again, so that the usual way keeps
+/// nothing for this one.
 #[inline(never)]
-fn without_next_hop<P: Packet, T: Tables>(
-    packet: &P,
-    tables: &T,
-    (id, flags): (u16, u32),
-    new_connection: bool,
-) -> Verdict {
-    if flags & backend_flags::LOCAL == 0 {
-        tables.count_unresolved(id);
-        return Verdict::drop(DropReason::NoNextHop);
+fn without_next_hop<T: Tables>(tables: &T, id: u16, bytes: usize, new_connection: bool) -> Verdict {
+    if tables.backend(id).is_some_and(|backend| backend.flags & backend_flags::LOCAL != 0) {
+        tables.count(id, bytes, new_connection);
+        return Verdict::PASS;
     }
-    tables.count(id, packet.length(), new_connection);
-    Verdict::PASS
+    tables.count_unresolved(id);
+    Verdict::drop(DropReason::NoNextHop)
 }
 
 #[inline(always)]

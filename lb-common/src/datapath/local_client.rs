@@ -4,9 +4,11 @@
 //! address of a backend in place of the VIP at the moment it connects, or sends
 //! a datagram, and talks to the backend directly: nothing is translated later.
 
+use super::parse::Transport;
 use super::{Tables, classify};
 use crate::abi::{backend_flags, service_flags};
 use crate::hash::{FlowHash, FlowWords, is_v4, split, v4_mapped};
+use crate::transition::PacketKind;
 
 /// Slots looked at for a backend that can be reached.
 const TRIES: u64 = 8;
@@ -25,7 +27,8 @@ pub struct Socket {
     pub cookie: u64,
     /// TCP or UDP.
     pub protocol: u8,
-    /// Takes IPv6 addresses.
+    /// The families it takes.
+    pub v4: bool,
     pub v6: bool,
 }
 
@@ -34,7 +37,10 @@ pub struct Socket {
 #[inline(always)]
 pub fn backend_for<T: Tables>(tables: &T, socket: &Socket, to: &Place) -> Option<Place> {
     let vip = classify::vip(tables, to.address)?;
-    let service = classify::service_at(tables, vip, socket.protocol, to.port)?;
+    let [high, low] = to.port.to_be_bytes();
+    let ports = [0, 0, high, low];
+    let transport = Transport { protocol: socket.protocol, ports, kind: PacketKind::Data };
+    let service = classify::service(tables, vip, &transport)?;
     let service = tables.service(service)?;
     if service.flags & service_flags::USED == 0 {
         return None;
@@ -58,7 +64,7 @@ pub fn backend_for<T: Tables>(tables: &T, socket: &Socket, to: &Place) -> Option
         let is_v6 = flags & backend_flags::OUTER_V6 != 0;
         let can_be_reached = flags & (backend_flags::RESOLVED | backend_flags::LOCAL) != 0
             && flags & backend_flags::DEAD == 0
-            && (socket.v6 || !is_v6)
+            && (if is_v6 { socket.v6 } else { socket.v4 })
             // A socket that names an IPv4 address may be bound to one.
             && (!is_v6 || !is_v4(to.address));
         if can_be_reached {

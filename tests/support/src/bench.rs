@@ -28,6 +28,8 @@ pub struct Bench {
 #[derive(Clone, Debug)]
 pub enum Expect {
     Pass,
+    /// To the kernel, as this frame.
+    PassAs(Vec<u8>),
     Drop(DropReason),
     /// Out of the interface it came in on, as this frame.
     Transmit(Vec<u8>),
@@ -177,6 +179,7 @@ impl Bench {
         let (outcome, change) = self.run(what, frame);
         let (wanted, out, counters) = match &expected {
             Expect::Pass => (action::PASS, Some(frame), counted(None, None)),
+            Expect::PassAs(f) => (action::PASS, Some(&f[..]), counted(None, None)),
             Expect::Drop(reason) => (action::DROP, None, counted(Some(*reason), None)),
             Expect::Transmit(f) => (action::TX, Some(&f[..]), counted(None, None)),
             Expect::Redirect(f) => (action::REDIRECT, Some(&f[..]), counted(None, None)),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray};
-use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
+use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
     Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState,
@@ -105,6 +105,33 @@ impl Kernel {
             programs.set(index, &fd, 0).expect(name);
         }
         Self { ebpf, _programs: programs }
+    }
+
+    /// Loads the programs that are not for packets that come in.
+    pub fn load_own_host(&mut self) {
+        for (name, program) in self.ebpf.programs_mut() {
+            match program {
+                Program::SchedClassifier(program) if program.fd().is_err() => program.load(),
+                Program::CgroupSockAddr(program) if program.fd().is_err() => program.load(),
+                _ => Ok(()),
+            }
+            .unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        }
+    }
+
+    /// Lets a frame leave this host: runs the program on the way out.
+    pub fn leave(&mut self, frame: &[u8]) -> Outcome {
+        let program = self.ebpf.program_mut("lb_egress").expect("lb_egress");
+        let program: &mut SchedClassifier = program.try_into().expect("a classifier");
+        let mut out = vec![0; frame.len() + 256];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..TestRunOptions::new()
+        };
+        let result = program.test_run(options).expect("BPF_PROG_TEST_RUN");
+        out.truncate(result.data_size_out as usize);
+        Outcome { action: result.return_value, packet: out }
     }
 
     /// Runs the data path on a frame that came in on interface 1: a test run

@@ -7,5 +7,6 @@ mod forward;
 mod icmp;
 mod malformed;
 mod nat;
+mod own_host;
 mod transition;
 mod tunnel;
