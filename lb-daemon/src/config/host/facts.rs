@@ -29,20 +29,37 @@ pub struct HostFacts {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Network {
     pub interfaces: BTreeSet<String>,
-    /// To all backends and source addresses of services that translate.
+    /// To all backends, to source addresses of services that translate, and to
+    /// VIPs whose packets go to a backend on this host as they are.
     pub ways: BTreeMap<IpAddr, Way>,
 }
 
-/// Addresses whose ways matter to services that translate.
-fn questions(config: &Config) -> BTreeSet<IpAddr> {
-    let mut addresses = BTreeSet::new();
+fn ask(survey: &mut Survey, config: &Config) -> io::Result<BTreeMap<IpAddr, Way>> {
+    let mut ways = BTreeMap::new();
+    let mut ask = |address: &IpAddr| {
+        let way = match ways.get(address) {
+            Some(way) => Way::clone(way),
+            None => survey.way(*address)?,
+        };
+        let is_local = way == Way::Local;
+        ways.insert(*address, way);
+        Ok::<_, io::Error>(is_local)
+    };
     for service in &config.services {
-        if let Some(snat) = service.mode.snat() {
-            addresses.extend(&snat.addresses);
-            addresses.extend(service.backends.iter().map(|backend| backend.address));
+        let mut has_local = false;
+        for backend in &service.backends {
+            has_local |= ask(&backend.address)?;
+        }
+        let others = match service.mode.snat() {
+            Some(snat) => &snat.addresses[..],
+            None if has_local => &service.vips[..],
+            None => &[],
+        };
+        for address in others {
+            ask(address)?;
         }
     }
-    addresses
+    Ok(ways)
 }
 
 impl HostFacts {
@@ -89,10 +106,7 @@ fn reserved(text: &str) -> Option<Vec<PortRange>> {
 fn network(config: &Config) -> io::Result<Network> {
     let mut survey = Survey::begin()?;
     let interfaces = survey.links().iter().map(|link| link.name.clone()).collect();
-    let ways = questions(config)
-        .into_iter()
-        .map(|address| Ok((address, survey.way(address)?)))
-        .collect::<io::Result<_>>()?;
+    let ways = ask(&mut survey, config)?;
     Ok(Network { interfaces, ways })
 }
 

@@ -2,6 +2,7 @@
 //! addresses and its routes. Pure; [`HostFacts::of_this_host`] reads the facts.
 
 mod facts;
+mod own_host;
 mod ports;
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -34,10 +35,14 @@ impl Comparison<'static> {
 
 /// Says what of `config`, which `file` became, cannot work on the host.
 pub(super) fn compare(file: &File, config: &Config, comparison: &Comparison, report: &mut Report) {
+    let facts = (comparison.facts)(config);
     if config.services.iter().all(|service| service.mode.snat().is_none()) {
+        // There is little to ask the host, so that it need not be the right one.
+        if let Some(network) = facts.network.as_ref().filter(|one| is_the_one(config, one)) {
+            own_host::vips(file, config, network, report);
+        }
         return;
     }
-    let facts = (comparison.facts)(config);
     for what in &facts.unknown {
         let message = format!("not compared with this host: {what}");
         report.warning(file.at, message, "run check where the balancer runs");
@@ -48,8 +53,7 @@ pub(super) fn compare(file: &File, config: &Config, comparison: &Comparison, rep
         subject.pools(&pools::pools(file, config, pools::unnamed));
         return;
     };
-    let listed = config.interfaces.iter().any(|one| network.interfaces.contains(&one.name));
-    if !listed {
+    if !is_the_one(config, network) {
         let help = "run check where the balancer runs, or name interfaces that are there";
         let message = "none of these interfaces is here: not compared with this host";
         let at = file.interfaces.first().map_or(file.at, |first| first.at);
@@ -60,6 +64,12 @@ pub(super) fn compare(file: &File, config: &Config, comparison: &Comparison, rep
     subject.pools(&pools);
     subject.own_addresses(&pools, network);
     subject.interfaces(network);
+    own_host::vips(file, config, network, report);
+}
+
+/// Whether the file may be meant for the host.
+fn is_the_one(config: &Config, network: &Network) -> bool {
+    config.interfaces.iter().any(|one| network.interfaces.contains(&one.name))
 }
 
 /// The source of the host's packets to a backend.

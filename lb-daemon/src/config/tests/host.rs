@@ -1,7 +1,6 @@
 //! Services that translate, on hosts of which the tests know everything.
 
 use std::{
-    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
@@ -31,6 +30,7 @@ fn host() -> HostFacts {
         ("10.1.0.2", out("eth1", &[], "10.1.0.254")),
         ("10.2.0.1", out("br0", &["eth0"], "10.2.0.254")),
         ("10.0.0.254", Way::Local),
+        ("203.0.113.20", Way::Local),
         ("10.0.0.99", out("eth0", &[], "10.0.0.254")),
         ("198.18.0.1", Way::Refused),
         ("192.0.2.200", Way::Nowhere),
@@ -177,19 +177,39 @@ fn what_cannot_be_asked_is_said_and_the_rest_compared() {
 }
 
 #[test]
-fn a_file_without_translation_asks_nothing() {
-    let asked = Cell::new(false);
-    let facts = |_: &_| {
-        asked.set(true);
-        HostFacts::default()
-    };
-    let comparison = Comparison { facts: &facts, severity: Severity::Refuse };
-    for (mode, expected) in [("dsr", false), ("nat", true)] {
-        let backends = "backends: [{ name: a, address: 10.0.0.1 }]";
-        let text = with_service(&format!("vip: 192.0.2.1\nport: 80\nmode: {mode}\n{backends}"));
-        let _ = parse_for("lb.yaml", &text, Some(&comparison));
-        assert_eq!(asked.get(), expected);
+fn a_file_without_translation_need_not_be_this_hosts() {
+    let silent = HostFacts { network: None, unknown: vec!["no".to_owned()], ..host() };
+    let elsewhere = Network { interfaces: BTreeSet::new(), ways: BTreeMap::new() };
+    let elsewhere = HostFacts { network: Some(elsewhere), ..host() };
+    let text = with_service(
+        "vip: 192.0.2.1\nport: 80\nmode: dsr\nbackends: [{ name: a, address: 10.0.0.1 }]",
+    );
+    for facts in [silent, elsewhere] {
+        assert_eq!(compared(&text, &facts, Severity::Refuse).expect("good").warnings, []);
     }
+}
+
+#[test]
+fn a_backend_on_this_host_needs_its_vip_here() {
+    let backends = "backends: [{ name: a, address: 10.0.0.254 }]";
+    for (vip, mode, expected) in [
+        ("203.0.113.20", "dsr", None),
+        ("203.0.113.10", "nat", None),
+        ("203.0.113.10", "ipip", Some("ip address add 203.0.113.10/32 dev lo")),
+    ] {
+        let text = format!("vip: {vip}\nport: 80\nmode: {mode}\n{backends}");
+        let loaded = compared(&with_service(&text), &host(), Severity::Refuse).expect("good");
+        let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let found = warnings.iter().find(|one| one.contains("this host's kernel"));
+        assert_eq!(found.is_some(), expected.is_some(), "{mode}: {warnings:?}");
+        assert!(expected.is_none_or(|help| found.is_some_and(|said| said.contains(help))));
+    }
+    let text = format!("vip: \"2001:db8::1\"\nport: 80\nmode: nat\n{backends}");
+    let refused = compared(&with_service(&text), &host(), Severity::Refuse).expect_err("families");
+    assert!(
+        refused.to_string().contains("cannot answer clients of the VIP 2001:db8::1"),
+        "{refused}"
+    );
 }
 
 #[test]
