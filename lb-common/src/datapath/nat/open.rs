@@ -33,7 +33,8 @@ pub fn open<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut H
         // It would see its client's address, which has the other family.
         return Verdict::drop(DropReason::NatUntranslatable);
     }
-    draft(packet, tables.now(), handoff, (backend, id));
+    let keep = service.flags & service_flags::KEEP_CLIENT != 0 || is_local;
+    draft(packet, tables.now(), handoff, (backend, id), keep);
     match claim(tables, handoff, service, backend) {
         Opened::Done => egress::to_backend(packet, tables, handoff),
         Opened::Busy => Verdict::drop(DropReason::NatBusy),
@@ -44,14 +45,23 @@ pub fn open<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut H
 
 /// What is known of the flow before it has a tuple.
 #[inline(always)]
-fn draft<P: Packet>(packet: &P, now: u64, handoff: &mut Handoff, (backend, id): (&Backend, u16)) {
+fn draft<P: Packet>(
+    packet: &P,
+    now: u64,
+    handoff: &mut Handoff,
+    (backend, id): (&Backend, u16),
+    keep: bool,
+) {
     let v6 = backend.flags & backend_flags::OUTER_V6 != 0;
-    let Handoff { flow, service, draft, .. } = handoff;
+    let Handoff { flow, service, source, draft, .. } = handoff;
     draft.forward.to.destination = address_of(&backend.outer_destination, v6);
     draft.forward.to.ports = ports(flow.ports, backend.port);
     draft.forward.backend = id;
     draft.forward.service = *service;
     draft.forward.began = now;
+    // A backend that is its own client would answer itself past us, and this
+    // host an address of its own.
+    draft.forward.reserved = (keep && draft.forward.to.destination != *source) as u32;
     draft.reverse.hop = hop_of(packet);
 }
 
@@ -90,10 +100,9 @@ where
     let Some(pool) = tables.pool(service.pool) else { return Opened::Exhausted };
     let v6 = backend.flags & backend_flags::OUTER_V6 != 0;
     let is_tcp = handoff.protocol == TCP;
-    let Handoff { flow: key, source, draft, .. } = handoff;
+    let Handoff { flow: key, draft, .. } = handoff;
     let life = if is_tcp { service.half_open } else { service.udp_idle };
-    // A backend that is its own client would answer itself past us.
-    let itself = draft.forward.to.destination == *source;
+    let keep = draft.forward.reserved != 0;
     let mut flow = NewFlow {
         key,
         hash: flows.hash(key),
@@ -103,17 +112,11 @@ where
         source: Source {
             pool,
             address: address_of(&backend.outer_source, v6),
-            // This host would answer an address of its own past us.
-            keep: keeps_client(service, backend) && !itself,
+            keep,
             v6,
         },
     };
     flows.open(&mut flow)
-}
-
-#[inline(always)]
-const fn keeps_client(service: &Service, backend: &Backend) -> bool {
-    service.flags & service_flags::KEEP_CLIENT != 0 || backend.flags & backend_flags::LOCAL != 0
 }
 
 /// The address in an entry's sixteen bytes.

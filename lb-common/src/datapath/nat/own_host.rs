@@ -8,7 +8,7 @@
 use super::super::parse::{self, Ipv4, Ipv6, Transport, UpperLayer};
 use super::super::{Arrival, ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Network, Packet};
 use super::{Fate, NatTables, answer_of};
-use crate::abi::{Handoff, NatLine};
+use crate::abi::{Handoff, NatBody};
 use crate::nat::flow::{self, End};
 use crate::nat::table::Table;
 
@@ -79,7 +79,7 @@ fn ipv6<P: Packet>(packet: &P) -> Option<Arrival> {
 }
 
 #[inline(never)]
-fn belongs<'a, P, T, L, M, N>(
+fn belongs<'a, P, T, B, M, N>(
     packet: &P,
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
@@ -88,20 +88,20 @@ fn belongs<'a, P, T, L, M, N>(
 where
     P: Packet,
     T: NatTables,
-    L: NatLine + 'a,
-    M: Table<Line = L>,
-    N: Table<Line = L>,
+    B: NatBody + 'a,
+    M: Table<Body = B>,
+    N: Table<Body = B>,
 {
     let Some(kind) = handoff.packet_kind() else { return false };
     let Handoff { flow: key, draft, .. } = handoff;
     let hash = flows.hash(key);
     let Some(found) = flows.find(key, hash) else { return false };
-    if !found.line.rest().is_reverse() {
+    if !found.line.body.rest().is_reverse() {
         return false;
     }
-    draft.forward.to = found.line.to();
-    draft.forward.backend = found.line.backend();
-    draft.forward.service = found.line.service();
+    draft.forward.to = found.line.body.to();
+    draft.forward.backend = found.line.body.backend();
+    draft.forward.service = found.line.body.service();
     let end = End { key, hash, reverse: true };
     let fate = answer_of(packet, tables, flows, draft, (&found, &end, kind));
     let answers = matches!(fate, Fate::ToClient);
