@@ -36,7 +36,7 @@ pub fn lb_egress(ctx: TcContext) -> i32 {
 }
 
 /// Gives the packet the source that its draft says, and both ports.
-#[inline(always)]
+#[inline(never)]
 fn rewrite(packet: &mut Buffer, handoff: &Handoff) -> Option<()> {
     let to = &handoff.draft.forward.to;
     let upper = handoff.upper as usize & 0xfff;

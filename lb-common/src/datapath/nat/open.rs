@@ -12,6 +12,25 @@ use crate::reason::DropReason;
 /// The first packet of a flow.
 #[inline(always)]
 pub fn open<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut Handoff) -> Verdict {
+    let chosen = choose(packet, tables, handoff);
+    if chosen != GO_ON {
+        return chosen;
+    }
+    match claim(tables, handoff) {
+        Opened::Done => egress::to_backend(packet, tables, handoff),
+        Opened::Busy => Verdict::drop(DropReason::NatBusy),
+        Opened::Exhausted => Verdict::drop(DropReason::NatExhausted),
+        Opened::Full => Verdict::drop(DropReason::NatFull),
+    }
+}
+
+/// Nothing is decided yet.
+const GO_ON: Verdict = Verdict::PASS;
+
+/// Drafts a flow to the backend that its slot names. Apart from claiming its
+/// tuple, which takes most of the stack.
+#[inline(never)]
+fn choose<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut Handoff) -> Verdict {
     let Some(service) = tables.service(handoff.service) else {
         return Verdict::drop(DropReason::NoBackend);
     };
@@ -35,12 +54,7 @@ pub fn open<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut H
     }
     let keep = service.flags & service_flags::KEEP_CLIENT != 0 || is_local;
     draft(packet, tables.now(), handoff, (backend, id), keep);
-    match claim(tables, handoff, service, backend) {
-        Opened::Done => egress::to_backend(packet, tables, handoff),
-        Opened::Busy => Verdict::drop(DropReason::NatBusy),
-        Opened::Exhausted => Verdict::drop(DropReason::NatExhausted),
-        Opened::Full => Verdict::drop(DropReason::NatFull),
-    }
+    GO_ON
 }
 
 /// What is known of the flow before it has a tuple.
@@ -66,13 +80,13 @@ fn draft<P: Packet>(
 }
 
 #[inline(always)]
-fn claim<T: NatTables>(
-    tables: &T,
-    handoff: &mut Handoff,
-    service: &Service,
-    backend: &Backend,
-) -> Opened {
+fn claim<T: NatTables>(tables: &T, handoff: &mut Handoff) -> Opened {
     let Some(settings) = tables.nat_settings() else { return Opened::Full };
+    let (Some(service), Some(backend)) =
+        (tables.service(handoff.service), tables.backend(handoff.draft.forward.backend))
+    else {
+        return Opened::Full;
+    };
     let now = tables.now();
     let v6 = backend.flags & backend_flags::OUTER_V6 != 0;
     if v6 || handoff.v6 != 0 {
@@ -109,12 +123,7 @@ where
         draft,
         state: if is_tcp { NatState::Opening } else { NatState::UdpNew },
         expires: flows.now + life as u64,
-        source: Source {
-            pool,
-            address: address_of(&backend.outer_source, v6),
-            keep,
-            v6,
-        },
+        source: Source { pool, address: address_of(&backend.outer_source, v6), keep, v6 },
     };
     flows.open(&mut flow)
 }

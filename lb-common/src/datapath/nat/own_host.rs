@@ -31,8 +31,9 @@ pub fn is_answer<P: Packet, T: NatTables>(packet: &P, tables: &T, handoff: &mut 
     }
 }
 
-/// Reads the packet's ends. False: it has none.
-#[inline(always)]
+/// Reads the packet's ends. False: it has none. Apart from the search, which
+/// takes most of the stack.
+#[inline(never)]
 fn read<P: Packet>(packet: &P, handoff: &mut Handoff) -> bool {
     let arrival = match packet.read::<2>(12) {
         Some(ETHERTYPE_IPV4) => ipv4(packet),
