@@ -1,10 +1,13 @@
 //! Connections that the balancer's own host makes to a VIP.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use lb_test_lab::{BALANCER, BALANCER6, Daemon, Stats, vip};
+use lb_test_lab::{
+    BALANCER, BALANCER6, Daemon, Lab, Settings, Stats, Tools, backend, dnsmasq, nginx, run, vip,
+};
 use lb_test_netns::{Conversation, OwnHost, SHOP, SHOP_DNS, WEB, WEB6, ask_udp, call};
 use nix::sys::signal::Signal;
 
@@ -70,6 +73,40 @@ fn dnat() {
 #[test]
 fn dsr() {
     backends_are_reached("dsr");
+}
+
+/// Claims: what operators type to try a VIP works on the balancer itself.
+#[test]
+fn curl_and_dig() {
+    let settings = Settings { prefix: "lb-own", backends: 1, vips: &[] };
+    let lab = Lab::new(&settings, &Tools::from_env().unwrap()).unwrap();
+    let hosts = [&lab.balancer, &lab.backends[0]];
+    let _web = hosts.map(|host| nginx(&lab, host).unwrap());
+    let _dns = hosts.map(|host| dnsmasq(&lab, host).unwrap());
+    let service = |name: &str, port: u16, protocol: &str| {
+        format!(
+            "  - name: {name}
+    vip: {WEB}
+    port: {port}
+    protocol: {protocol}
+    mode: nat
+    health: {{ port: 80, interval: 200ms, timeout: 200ms }}
+    backends: [{{ name: near, address: {BALANCER} }}, {{ name: far, address: {} }}]\n",
+            backend(1)
+        )
+    };
+    let services = [service("web", 80, "tcp"), service("dns", 53, "[tcp, udp]")].concat();
+    let config = format!("interfaces: [eth0]\n{ON}\nservices:\n{services}");
+    let _daemon = Daemon::start(&lab, &config).unwrap();
+    let (url, at) = (format!("http://{WEB}/"), format!("@{WEB}"));
+    let ask = |program: &str, words: &[&str]| -> BTreeSet<String> {
+        let once = || run(lab.balancer.command(program).args(words)).unwrap();
+        (0..12).map(|_| once().trim().trim_matches('"').to_owned()).collect()
+    };
+    let both = BTreeSet::from(["balancer".to_owned(), "web-1".to_owned()]);
+    assert_eq!(ask("curl", &["-s", "-m", "5", &url]), both);
+    assert_eq!(ask("dig", &["+short", &at, "whoami.lab", "TXT"]), both);
+    assert_eq!(ask("dig", &["+short", "+tcp", &at, "whoami.lab", "TXT"]), both);
 }
 
 /// How many connections to the remote backend passed through XDP: those that the router
