@@ -76,9 +76,8 @@ fn is_the_one(config: &Config, network: &Network) -> bool {
 fn own_source(backend: IpAddr, network: &Network) -> Option<Source> {
     match network.ways.get(&backend)? {
         Way::Out { source, .. } => source.map(Source::Address),
-        // Packets to oneself are from oneself.
-        Way::Local => Some(Source::Address(backend)),
-        Way::Refused | Way::Nowhere => None,
+        // What goes to a backend here keeps its client's address.
+        Way::Local | Way::Refused | Way::Nowhere => None,
     }
 }
 
