@@ -10,7 +10,7 @@ use lb_common::abi::BackendCounters;
 use super::{ControlError, Controller, Rate, Rates, counters::add};
 use crate::{
     api::types::{
-        BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats,
+        BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats, LOCAL,
         NextHopStats, Port, ServiceStats, SlotStats, Stats, Totals, Traffic,
     },
     config::{Backend, Ports, Service},
@@ -248,7 +248,7 @@ fn next_hop(hop: &NextHop, backend: &Backend, mtu: u16) -> NextHopStats {
 /// No interface: the kernel takes the packets.
 fn own_host(backend: &Backend) -> NextHopStats {
     NextHopStats {
-        interface: "local".to_owned(),
+        interface: LOCAL.to_owned(),
         address: backend.address.to_string(),
         ..NextHopStats::default()
     }

@@ -64,10 +64,13 @@ impl From<State> for BackendState {
     }
 }
 
+/// [`NextHopStats::interface`] of a backend on this host.
+pub const LOCAL: &str = "local";
+
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NextHopStats {
-    /// `local`: the backend is on this host, and the kernel takes its packets.
+    /// [`LOCAL`]: the backend is on this host, and the kernel takes its packets.
     pub interface: String,
     /// The gateway, or the backend itself when it is on the link.
     pub address: String,

@@ -9,7 +9,7 @@ use super::{
     units::{age, grouped, short, short_count},
 };
 use crate::api::types::{
-    BackendState, BackendStats, Connections, Port, ServiceStats, Stats, Traffic,
+    BackendState, BackendStats, Connections, LOCAL, Port, ServiceStats, Stats, Traffic,
 };
 
 const COLUMNS: [Column; 12] = [
@@ -138,8 +138,10 @@ fn backend_note(backend: &BackendStats) -> String {
     if backend.state != BackendState::Up && !backend.reason.is_empty() {
         notes.push(backend.reason.clone());
     }
-    if backend.next_hop.is_none() {
-        notes.push("next hop unknown".to_owned());
+    match &backend.next_hop {
+        None => notes.push("next hop unknown".to_owned()),
+        Some(hop) if hop.interface == LOCAL => notes.push("on this host".to_owned()),
+        Some(_) => {}
     }
     if backend.unresolved > 0 {
         notes.push(format!("{} packets dropped without next hop", grouped(backend.unresolved)));
