@@ -253,7 +253,7 @@ pub fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { bpf(Command::LinkDetach, &mut detach) }.map(drop)
 }
 
-/// What the kernel says of an XDP link.
+/// What the kernel says of a link to an interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C, align(8))]
 pub struct LinkInfo {

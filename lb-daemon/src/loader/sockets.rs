@@ -97,8 +97,7 @@ fn attach(program: &OwnedFd, root: &File, hook: Hook, pin: &std::path::Path) -> 
 /// Detaches all of them. Sockets that talk to a backend go on doing so.
 pub fn detach_sockets(pins: &PinDir) -> io::Result<()> {
     let mut links = pins.socket_links()?;
-    // What changes targets goes first: `connect` and `sendmsg` sort so by name,
-    // but for `recvmsg` and `peername` in between.
+    // What changes targets goes first.
     links.sort_by_key(|path| {
         let name = path.to_string_lossy();
         !(name.contains("connect") || name.contains("sendmsg"))

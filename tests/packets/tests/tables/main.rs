@@ -5,6 +5,7 @@ mod answers;
 mod differential;
 mod forward;
 mod icmp;
+mod local_clients;
 mod malformed;
 mod nat;
 mod own_host;
