@@ -110,7 +110,12 @@ pub fn may_answer<P: Packet, T: Tables>(packet: &P, tables: &T, arrival: &Arriva
     } else {
         first != 0 && first != 127 && first < 224
     };
-    link & 1 == 0 && is_one_host && classify::vip(tables, arrival.network.source).is_none()
+    link & 1 == 0 && is_one_host && !is_vip(tables, arrival.network.source)
+}
+
+#[inline(always)]
+fn is_vip<T: Tables>(tables: &T, address: [u64; 2]) -> bool {
+    classify::vip(tables, address).is_some_and(VipEntry::is_vip)
 }
 
 /// Sends the frame back: swaps its MAC addresses.

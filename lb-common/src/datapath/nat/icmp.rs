@@ -4,7 +4,7 @@
 use super::super::forward::link_addresses;
 use super::super::parse::{Ipv4, TCP, UDP, UpperLayer, upper_layer};
 use super::super::{ETHERNET, Packet, Verdict};
-use super::{NatTables, egress, rewrite};
+use super::{NatTables, egress, icmp_families, rewrite};
 use crate::abi::{Draft, Handoff, NatHop, backend_flags, mac_of, mac_word};
 use crate::checksum::Sum;
 use crate::hash::{FlowWords, is_v4};
@@ -22,9 +22,6 @@ pub fn translate<P: Packet, T: NatTables>(
 ) -> Verdict {
     let Draft { forward, reverse, .. } = &handoff.draft;
     let to = &forward.to;
-    if is_v4(to.destination) == (handoff.v6 != 0) {
-        return Verdict::drop(DropReason::NatUntranslatable);
-    }
     // Found under the key of a backend's packets.
     let hop = if forward.reserved != 0 {
         reverse.hop
@@ -35,7 +32,7 @@ pub fn translate<P: Packet, T: NatTables>(
         if backend.flags & backend_flags::LOCAL != 0 {
             return match rewrite_message(packet, handoff, to) {
                 Some(()) => Verdict::PASS,
-                None => Verdict::drop(DropReason::Malformed),
+                None => Verdict::drop(DropReason::NatUntranslatable),
             };
         }
         if backend.flags & backend_flags::RESOLVED == 0 {
@@ -48,7 +45,7 @@ pub fn translate<P: Packet, T: NatTables>(
         }
     };
     if rewrite_message(packet, handoff, to).is_none() {
-        return Verdict::drop(DropReason::Malformed);
+        return Verdict::drop(DropReason::NatUntranslatable);
     }
     if packet.write(0, link_addresses(mac_of(hop.destination), mac_of(hop.source))).is_none() {
         return Verdict::drop(DropReason::Malformed);
@@ -58,6 +55,9 @@ pub fn translate<P: Packet, T: NatTables>(
 
 #[inline(never)]
 fn rewrite_message<P: Packet>(packet: &mut P, handoff: &Handoff, to: &FlowWords) -> Option<()> {
+    if is_v4(to.destination) == (handoff.v6 != 0) {
+        return icmp_families::rewrite(packet, handoff, to);
+    }
     let at = handoff.upper as usize & 0xfff;
     let change = if handoff.v6 != 0 {
         let quoted = quoted_v6(packet, at + HEADER, &to.reversed())?;

@@ -12,6 +12,7 @@
 
 mod egress;
 mod icmp;
+mod icmp_families;
 mod open;
 pub mod own_host;
 mod rewrite;

@@ -68,7 +68,7 @@ pub fn replace_v6_addresses<P: Packet>(packet: &mut P, at: usize, to: &FlowWords
 }
 
 #[inline(always)]
-fn without_v6_addresses<P: Packet>(packet: &P, at: usize) -> Option<Sum> {
+pub fn without_v6_addresses<P: Packet>(packet: &P, at: usize) -> Option<Sum> {
     Some(
         Sum::ZERO
             .without_long(packet.read::<8>(at + 8)?)

@@ -11,7 +11,7 @@ use lb_test_support::world::{INGRESS, World, address, ends};
 use lb_test_support::world_nat::{POOL_PORT, translated};
 
 /// Backend and the balancer's own address towards it, by family.
-fn inside(v6: bool) -> (IpAddr, IpAddr) {
+pub fn inside(v6: bool) -> (IpAddr, IpAddr) {
     if v6 {
         (address("2001:db8:b::8"), address("2001:db8:b::1"))
     } else {
@@ -19,10 +19,10 @@ fn inside(v6: bool) -> (IpAddr, IpAddr) {
     }
 }
 
-const BACKEND_PORT: u16 = 8080;
+pub const BACKEND_PORT: u16 = 8080;
 
 /// The VIP's ports 80 translated to a backend's 8080; returns the backend's id.
-fn world(vip: IpAddr, backend_v6: bool) -> (World, u16) {
+pub fn world(vip: IpAddr, backend_v6: bool) -> (World, u16) {
     let mut world = World::new();
     let (backend, source) = inside(backend_v6);
     let entry = translated(INGRESS, backend, BACKEND_PORT);
@@ -52,7 +52,7 @@ fn between(
 }
 
 /// What a backend sends, to its gateway.
-fn from_backend(v6: bool, upper: Upper) -> Packet {
+pub fn from_backend(v6: bool, upper: Upper) -> Packet {
     let (backend, source) = inside(v6);
     let upper = match upper {
         Upper::Tcp { sequence, acknowledgement, flags, window, payload, .. } => Upper::Tcp {
