@@ -14,7 +14,7 @@ use std::{
 use aya::{
     Ebpf,
     programs::{
-        Link, ProgramError, SchedClassifier, TcAttachType,
+        Link, SchedClassifier, TcAttachType,
         tc::{
             NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
         },
@@ -100,10 +100,8 @@ fn swap(pins: &PinDir, program: &OwnedFd, ifindex: u32) -> io::Result<bool> {
 
 /// Adds the filter, or puts the program into the one that is there.
 fn filter(program: &mut SchedClassifier, interface: &str) -> io::Result<()> {
-    match qdisc_add_clsact(interface) {
-        Ok(()) | Err(TcError::AlreadyAttached) => {}
-        Err(error) => return Err(io_of(error)),
-    }
+    // That it is there already is an error, too; what else is wrong shows next.
+    let _ = qdisc_add_clsact(interface);
     let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
     let options = TcAttachOptions::Netlink(options);
     let added = program.attach_with_options(interface, TcAttachType::Egress, options);
@@ -122,13 +120,6 @@ fn filter(program: &mut SchedClassifier, interface: &str) -> io::Result<()> {
 
 fn present(interface: &str) -> io::Result<SchedClassifierLink> {
     SchedClassifierLink::attached(interface, TcAttachType::Egress, PRIORITY, HANDLE, None)
-}
-
-fn io_of(error: TcError) -> io::Error {
-    match error {
-        TcError::IoError(error) => error,
-        other => io::Error::other(ProgramError::from(other)),
-    }
 }
 
 /// Detaches the program from an interface, which may be gone, and removes what
