@@ -15,9 +15,7 @@ use aya::{
     Ebpf,
     programs::{
         Link, SchedClassifier, TcAttachType,
-        tc::{
-            NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
-        },
+        tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact},
     },
 };
 use nix::net::if_::if_indextoname;
