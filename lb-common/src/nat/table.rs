@@ -308,10 +308,10 @@ pub fn is_taken<T: Table + ?Sized>(
     hash: NatHash,
     taking: Taking,
 ) -> bool {
-    let mask = table.mask();
+    let buckets = table.buckets();
     let key = (key, hash.tag());
-    table.look(hash.first(mask), key, taking) == Offer::TAKEN
-        || table.look(hash.second(mask), key, taking) == Offer::TAKEN
+    table.look(hash.first(buckets), key, taking) == Offer::TAKEN
+        || table.look(hash.second(buckets), key, taking) == Offer::TAKEN
 }
 
 /// Lets others find a line that was claimed, now that it is written.

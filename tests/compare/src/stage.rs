@@ -31,7 +31,12 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(cpu: usize) -> Result<Self> {
-        let settings = Settings { prefix: "lb-compare", backends: BACKENDS, vips: &[VIP.into()] };
+        let settings = Settings {
+            prefix: "lb-compare",
+            backends: BACKENDS,
+            vips: &[VIP.into()],
+            behind: false,
+        };
         let lab = Lab::new(&settings, &Tools::from_env()?).context("cannot make the hosts")?;
         lab.carry_xdp(false)?;
         for host in [&lab.client, &lab.balancer] {
