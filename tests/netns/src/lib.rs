@@ -3,14 +3,18 @@
 
 mod client;
 mod own_host;
+mod nat_site;
 mod ping;
 mod server;
 mod site;
+mod traffic;
 mod tunnel;
 
 pub use client::{Conversation, Tally, ask_udp, call};
 pub use own_host::{OwnHost, SHOP, SHOP_DNS};
+pub use nat_site::{NatSite, OTHER, OTHER6};
 pub use ping::ping;
 pub use server::NameServer;
 pub use site::{DNS, HEALTH, Site, WEB, WEB6};
+pub use traffic::Traffic;
 pub use tunnel::TunnelEnd;
