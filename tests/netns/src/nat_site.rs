@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lb_test_lab::{Lab, Settings, Tools, backend, backend6, vip, vip6};
+use lb_test_lab::{Daemon, Lab, Settings, Stats, Tools, backend, backend6, vip, vip6};
 use lb_test_lab::{inner_backend, inner_backend6};
 
 use crate::{DNS, HEALTH, NameServer, WEB, WEB6};
@@ -55,6 +55,13 @@ impl NatSite {
     /// Ends the servers of a backend; the host stays.
     pub fn stop(&self, number: usize) {
         self.servers.borrow_mut()[number - 1].clear();
+    }
+
+    /// Starts the daemon and waits until every backend takes its share.
+    pub fn balance(&self, config: &str) -> Daemon<'_> {
+        let daemon = Daemon::start(&self.lab, config).unwrap();
+        daemon.wait_for("all backends serve", Stats::all_serve).unwrap();
+        daemon
     }
 
     /// A backend's own addresses.

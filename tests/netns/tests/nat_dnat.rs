@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use lb_test_lab::{CLIENT, CLIENT6, Daemon, run};
+use lb_test_lab::{CLIENT, CLIENT6, run};
 use lb_test_netns::{Conversation, NatSite, OTHER6, WEB, ask_udp, call};
 
 /// Claims: the backends see the client's address, and answers go back through the balancer.
@@ -10,7 +10,7 @@ use lb_test_netns::{Conversation, NatSite, OTHER6, WEB, ask_udp, call};
 fn backends_see_their_clients() {
     let site = NatSite::behind(2);
     site.lab.route_through_balancer().unwrap();
-    let daemon = Daemon::start(&site.lab, &site.dnat(&[1, 2])).unwrap();
+    let daemon = site.balance(&site.dnat(&[1, 2]));
     for (vip, client) in
         [(IpAddr::from(WEB), IpAddr::from(CLIENT)), (OTHER6.into(), CLIENT6.into())]
     {
@@ -31,7 +31,7 @@ fn backends_see_their_clients() {
 fn backends_are_clients_of_their_own_service() {
     let site = NatSite::behind(2);
     site.lab.route_through_balancer().unwrap();
-    let daemon = Daemon::start(&site.lab, &site.nat(&[1, 2])).unwrap();
+    let daemon = site.balance(&site.nat(&[1, 2]));
     for config in [site.nat(&[1, 2]), site.dnat(&[1, 2])] {
         daemon.reconfigure(&config).unwrap();
         for host in &site.lab.backends {

@@ -19,7 +19,7 @@ fn nothing_was_lost(daemon: &Daemon) {
 #[test]
 fn any_family_reaches_any_backend() {
     for site in [NatSite::behind(2), NatSite::beside(2)] {
-        let daemon = Daemon::start(&site.lab, &site.nat(&[1, 2])).unwrap();
+        let daemon = site.balance(&site.nat(&[1, 2]));
         for vip in VIPS {
             let tally = call(&site.lab.client, vip, 80, 20).complete();
             assert!(tally.of("web-1") > 0 && tally.of("web-2") > 0, "{vip}: {tally:?}");
@@ -47,7 +47,7 @@ fn nginx_and_dnsmasq_serve_through_nat() {
     let (lab, host) = (&site.lab, &site.lab.backends[0]);
     let _servers = (nginx(lab, host).unwrap(), dnsmasq(lab, host).unwrap());
     let config = site.nat(&[1]).replace(", port: 81", "").replace("port: 8080", "port: 80");
-    let daemon = Daemon::start(lab, &config).unwrap();
+    let daemon = site.balance(&config);
     for vip in VIPS {
         let url = if vip.is_ipv4() { format!("http://{vip}/") } else { format!("http://[{vip}]/") };
         let page = run(lab.client.command("curl").args(["-s", "-m", "5", &url])).unwrap();
@@ -80,7 +80,7 @@ fn iperf3_runs_both_ways_through_nat() {
     let config = site.nat(&[1])
         + &service("bulk", [WEB.into(), WEB6.into()], inner_backend(1).into())
         + &service("bulk-other", [OTHER.into(), OTHER6.into()], inner_backend6(1).into());
-    let daemon = Daemon::start(&site.lab, &config).unwrap();
+    let daemon = site.balance(&config);
     for vip in VIPS {
         for more in [&["-n", "20M"][..], &["-n", "20M", "-R"], &["-u", "-b", "50M", "-n", "2M"]] {
             let mut command = site.lab.client.command("timeout");

@@ -12,7 +12,8 @@ use nix::sys::signal::Signal;
 fn killing_the_daemon_loses_nothing_and_the_next_adopts() {
     let site = Site::new(3);
     let mut daemon = Daemon::start(&site.lab, &site.config(&[(1, 1), (2, 1), (3, 1)])).unwrap();
-    let traffic = Traffic::new(&site.lab.client, &[WEB.into(), WEB6.into()]);
+    let vips = [WEB.into(), WEB6.into()];
+    let traffic = Traffic::new(&site.lab.client, &vips);
     let tallies = thread::scope(|scope| {
         let thread = scope.spawn(|| traffic.run());
         traffic.wait_for_more(100);
