@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::thread;
 
+use lb_test_lab::Host;
 use lb_test_netns::{Conversation, NatSite, OTHER6, WEB, call};
 
 /// Claims: when a backend dies, whoever sends on a connection with it meets a RST at once,
@@ -59,7 +60,7 @@ fn a_pool_without_a_free_port_refuses_and_counts() {
     let config =
         site.nat(&[1]).replacen("defaults:\n", "defaults:\n  snat: { ports: 10240-10303 }\n", 1);
     let daemon = site.balance(&config);
-    let open = open_at_once(&site, 200);
+    let open = open_at_once(&site.lab.client, 200);
     assert!(open.len() <= PORTS, "{} connections on {PORTS} ports", open.len());
     assert!(open.len() > PORTS / 2, "only {} connections on {PORTS} ports", open.len());
     for mut conversation in open {
@@ -70,10 +71,10 @@ fn a_pool_without_a_free_port_refuses_and_counts() {
 }
 
 /// Connections that succeed out of so many attempts, and stay.
-fn open_at_once(site: &NatSite, attempts: usize) -> Vec<Conversation> {
+fn open_at_once(client: &Host, attempts: usize) -> Vec<Conversation> {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..attempts)
-            .map(|_| scope.spawn(|| Conversation::open(&site.lab.client, WEB.into(), 80).ok()))
+            .map(|_| scope.spawn(|| Conversation::open(client, WEB.into(), 80).ok()))
             .collect();
         threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
     })
