@@ -12,6 +12,10 @@ use lb_test_netns::{Conversation, NatSite, OTHER6, WEB, call};
 #[test]
 fn connections_of_a_dead_backend_are_reset() {
     let site = NatSite::behind(2);
+    // The kernel believes in a neighbour for 30 s, more or less, before it asks again.
+    let soon =
+        ["ipv4", "ipv6"].map(|ip| format!("net.{ip}.neigh.eth1.base_reachable_time_ms=2000"));
+    site.lab.balancer.sysctl(&soon.each_ref().map(String::as_str)).unwrap();
     let daemon = site.balance(&site.nat(&[1, 2]));
     let vips = [IpAddr::from(WEB), OTHER6.into()];
     let old: Vec<_> = vips

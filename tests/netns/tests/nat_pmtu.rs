@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use lb_test_lab::{Daemon, iperf3, run};
-use lb_test_netns::{NatSite, OTHER, OTHER6, WEB, WEB6};
+use lb_test_netns::{HEALTH, NatSite, OTHER, OTHER6, WEB, WEB6};
 
 const VIPS: [IpAddr; 4] =
     [IpAddr::V4(WEB), IpAddr::V6(WEB6), IpAddr::V4(OTHER), IpAddr::V6(OTHER6)];
@@ -21,9 +21,13 @@ fn config([v4, v6]: [&str; 2]) -> String {
             vips[0], vips[1]
         )
     };
-    "interfaces: [eth0, eth1]\ndefaults: { mode: nat, health: { type: none } }\nservices:\n"
-        .to_owned()
-        + &service("bulk", [WEB.into(), WEB6.into()], v4)
+    let head = format!(
+        "interfaces: [eth0, eth1]
+defaults: {{ mode: nat, health: {{ port: {HEALTH}, interval: 500ms }} }}
+services:
+"
+    );
+    head + &service("bulk", [WEB.into(), WEB6.into()], v4)
         + &service("bulk-other", [OTHER.into(), OTHER6.into()], v6)
 }
 
