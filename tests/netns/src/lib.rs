@@ -4,6 +4,7 @@
 mod client;
 mod own_host;
 mod nat_site;
+mod nat_table;
 mod ping;
 mod server;
 mod site;
@@ -13,6 +14,7 @@ mod tunnel;
 pub use client::{Conversation, Tally, ask_udp, call};
 pub use own_host::{OwnHost, SHOP, SHOP_DNS};
 pub use nat_site::{NatSite, OTHER, OTHER6};
+pub use nat_table::living_flows;
 pub use ping::ping;
 pub use server::NameServer;
 pub use site::{DNS, HEALTH, Site, WEB, WEB6};

@@ -52,6 +52,18 @@ impl NatSite {
         self.servers.borrow_mut()[number - 1] = servers;
     }
 
+    /// In the place of its servers one that only answers probes.
+    pub fn answer_probes_only(&self, number: usize) {
+        self.stop(number);
+        let health = NameServer::tcp(&self.lab.backends[number - 1], HEALTH);
+        self.servers.borrow_mut()[number - 1].push(health);
+    }
+
+    /// Lets the probes of a backend time out, or succeed again.
+    pub fn stall(&self, number: usize, stalled: bool) {
+        self.servers.borrow()[number - 1].iter().for_each(|server| server.stall(stalled));
+    }
+
     /// Ends the servers of a backend; the host stays.
     pub fn stop(&self, number: usize) {
         self.servers.borrow_mut()[number - 1].clear();
