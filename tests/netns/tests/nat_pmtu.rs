@@ -32,12 +32,15 @@ services:
 }
 
 /// Transfers some bytes each way over all families.
-fn transfer(site: &NatSite) {
+fn transfer(site: &NatSite, daemon: &Daemon) {
     for vip in VIPS {
         for more in [&["-n", "2M"][..], &["-n", "2M", "-R"]] {
             let mut command = site.lab.client.command("timeout");
             let done = run(command.args(["20", "iperf3", "-c", &vip.to_string()]).args(more));
-            done.unwrap_or_else(|error| panic!("{vip} {more:?}: {error:#}"));
+            done.unwrap_or_else(|error| {
+                let stats = daemon.stats().unwrap();
+                panic!("{vip} {more:?}: {error:#}; {}, {}", stats.0["drops"], stats.0["services"])
+            });
         }
     }
 }
@@ -49,11 +52,11 @@ fn a_narrow_link_before_the_balancer() {
     let site = NatSite::behind(1);
     let (lab, host) = (&site.lab, &site.lab.backends[0]);
     let _server = iperf3(lab, host).unwrap();
-    let daemon = site.balance(&config(["10.0.1.11", "2001:db8:3::11"]));
+    let daemon = site.balance(&config(["10.0.1.11", "2001:db8:3::b"]));
     // The router's way to the client. What the client sends has its own way.
     lab.router.ip("route change 198.51.100.0/24 dev eth0 mtu lock 1400").unwrap();
     lab.router.ip("-6 route add 2001:db8:1::2/128 dev eth0 mtu lock 1400").unwrap();
-    transfer(&site);
+    transfer(&site, &daemon);
     learned(&daemon, host, "10.0.1.2", "2001:db8:3::2");
 }
 
@@ -80,11 +83,11 @@ fn a_narrow_link_behind_the_balancer() {
         route add default via 10.0.2.1\nroute add default via 2001:db8:4::1")
         .unwrap();
     lab.balancer.ip("route add 10.0.2.0/24 via 10.0.1.11").unwrap();
-    lab.balancer.ip("route add 2001:db8:4::/64 via 2001:db8:3::11").unwrap();
+    lab.balancer.ip("route add 2001:db8:4::/64 via 2001:db8:3::b").unwrap();
     router.ip("route change 10.0.2.0/24 dev far mtu lock 1400").unwrap();
     router.ip("-6 route add 2001:db8:4::2/128 dev far mtu lock 1400").unwrap();
     let _server = iperf3(lab, server).unwrap();
     let daemon = site.balance(&config(["10.0.2.2", "2001:db8:4::2"]));
-    transfer(&site);
+    transfer(&site, &daemon);
     learned(&daemon, &lab.client, &WEB.to_string(), &OTHER6.to_string());
 }
