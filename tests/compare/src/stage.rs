@@ -5,9 +5,9 @@ use std::net::SocketAddrV4;
 use anyhow::{Context, Result};
 use lb_test_lab::{Lab, Process, Settings, Tools, backend, nginx_kept_alive, wait_until};
 
-use crate::cpu;
 use crate::load::{self, Load, Window};
 use crate::subject::{PORT, Running, Subject, VIP};
+use crate::{config, cpu};
 
 pub const BACKENDS: usize = 3;
 
@@ -47,6 +47,7 @@ impl Stage {
             "net.ipv4.conf.all.send_redirects=0",
             "net.ipv4.conf.eth0.send_redirects=0",
         ])?;
+        lab.balancer.ip(&format!("route add local {} dev lo", config::POOL))?;
         Ok(Self { lab, cpu })
     }
 
