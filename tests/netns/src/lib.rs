@@ -2,9 +2,9 @@
 //! and clients that ask for it.
 
 mod client;
-mod own_host;
 mod nat_site;
 mod nat_table;
+mod own_host;
 mod ping;
 mod server;
 mod site;
@@ -12,9 +12,9 @@ mod traffic;
 mod tunnel;
 
 pub use client::{Conversation, Tally, ask_udp, call};
-pub use own_host::{OwnHost, SHOP, SHOP_DNS};
 pub use nat_site::{NatSite, OTHER, OTHER6};
 pub use nat_table::living_flows;
+pub use own_host::{OwnHost, SHOP, SHOP_DNS};
 pub use ping::ping;
 pub use server::NameServer;
 pub use site::{DNS, HEALTH, Site, WEB, WEB6};
