@@ -2,7 +2,7 @@
 
 use lb_common::abi::{Handoff, NarrowBody, NatBucket, NatSettings, Pool, WideBody};
 use lb_common::datapath::nat::NatTables;
-use lb_common::hash::FlowWords;
+use lb_common::hash::{FlowWords, is_v4};
 use lb_common::nat::table::{self, Claim, NOWHERE, NatHash, Offer, Table, Taking};
 
 use crate::maps;
@@ -33,7 +33,7 @@ const fn unpack(place: u64) -> (u32, u16) {
 /// again with every path that leads to a call.
 macro_rules! table {
     ($name:ident, $map:ident, $body:ty, $buckets:ident,
-     $find:ident, $look:ident, $competitor:ident, $claim:ident) => {
+     $find:ident, $look:ident, $competitor:ident, $claim:ident $(, $elsewhere:path)?) => {
         pub struct $name;
 
         impl Table for $name {
@@ -71,6 +71,18 @@ macro_rules! table {
             fn claim(&self, key: &FlowWords, hash: NatHash, taking: Taking) -> Claim {
                 Claim($claim(key, hash.word(), taking.now, taking.terms()))
             }
+
+            $(
+                #[inline(always)]
+                fn is_taken_elsewhere(
+                    &self,
+                    key: &FlowWords,
+                    hash: NatHash,
+                    taking: Taking,
+                ) -> bool {
+                    $elsewhere(key, hash, taking)
+                }
+            )?
         }
 
         #[unsafe(no_mangle)]
@@ -127,7 +139,8 @@ table!(
     find_narrow_new,
     look_narrow_new,
     competitor_narrow_new,
-    claim_narrow_new
+    claim_narrow_new,
+    is_taken_in_wide
 );
 table!(Wide, WIDE, WideBody, wide, find_wide, look_wide, competitor_wide, claim_wide);
 table!(
@@ -138,8 +151,36 @@ table!(
     find_wide_new,
     look_wide_new,
     competitor_wide_new,
-    claim_wide_new
+    claim_wide_new,
+    is_taken_in_narrow
 );
+
+/// The same for both tables of one kind, as seen from the other.
+macro_rules! elsewhere {
+    ($name:ident, $global:ident, $main:ident, $new:ident) => {
+        #[inline(always)]
+        fn $name(key: &FlowWords, hash: NatHash, taking: Taking) -> bool {
+            $global(key, hash.word(), taking.now, taking.terms()) != 0
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $global(key: *const FlowWords, hash: u64, now: u64, terms: u64) -> u32 {
+            // SAFETY: null, or a key of the caller's.
+            let Some(key) = (unsafe { key.as_ref() }) else { return 1 };
+            if !is_v4(key.source) || maps::NAT_SETTINGS.get(0).is_none_or(|s| s.mixed == 0) {
+                return 0;
+            }
+            let (hash, taking) = (NatHash::from_word(hash), Taking::of(now, terms));
+            let taken = table::is_taken(&$main, key, hash, taking)
+                || table::is_taken(&$new, key, hash, taking);
+            taken as u32
+        }
+    };
+}
+
+elsewhere!(is_taken_in_narrow, taken_narrow, Narrow, NarrowNew);
+elsewhere!(is_taken_in_wide, taken_wide, Wide, WideNew);
 
 impl NatTables for Maps {
     type Narrow = Narrow;

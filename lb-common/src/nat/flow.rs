@@ -314,7 +314,9 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
         let hash = self.hash(key);
         let claim = self.new.claim(key, hash, self.taking(true));
         let Some(line) = self.new.line(claim.0) else { return claim };
-        if self.is_claimed_in_main(key, hash) {
+        if self.is_claimed_in_main(key, hash)
+            || self.new.is_taken_elsewhere(key, hash, self.taking(false))
+        {
             give_up(line);
             return Claim::EXISTS;
         }

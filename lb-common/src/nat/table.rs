@@ -52,6 +52,14 @@ pub trait Table {
     fn claim(&self, key: &FlowWords, hash: NatHash, taking: Taking) -> Claim {
         claim(self, key, hash, taking)
     }
+
+    /// Whether a table of the other kind of lines has the key: a flow whose
+    /// client speaks IPv6 may want the very tuple that an IPv4 client's flow to
+    /// the same IPv4 backend has.
+    #[inline(always)]
+    fn is_taken_elsewhere(&self, _key: &FlowWords, _hash: NatHash, _taking: Taking) -> bool {
+        false
+    }
 }
 
 /// Not a position.
@@ -289,6 +297,21 @@ pub fn claim<T: Table + ?Sized>(
         return Claim::EXISTS;
     }
     Claim(position)
+}
+
+/// Whether a line has the key or may be claimed for it. A claim in another table
+/// that comes before this look and one that follows it do not both succeed.
+#[inline(always)]
+pub fn is_taken<T: Table + ?Sized>(
+    table: &T,
+    key: &FlowWords,
+    hash: NatHash,
+    taking: Taking,
+) -> bool {
+    let buckets = table.buckets();
+    let key = (key, hash.tag());
+    table.look(hash.first(buckets), key, taking) == Offer::TAKEN
+        || table.look(hash.second(buckets), key, taking) == Offer::TAKEN
 }
 
 /// Lets others find a line that was claimed, now that it is written.

@@ -17,7 +17,16 @@ fn lines(lab: &Lab, line: impl Fn(&str, Ipv4Addr) -> String) -> String {
     backends(lab).map(|(name, address)| line(name, address)).collect::<Vec<_>>().join("\n")
 }
 
+/// Routed to the balancer, for translated flows: a tuple rests for 10 s or 60 s after its
+/// connection, so at saturation the ports of one address would be a limit of their own.
+pub const POOL: &str = "10.0.0.128/30";
+const POOL_ADDRESSES: &str = "10.0.0.128, 10.0.0.129, 10.0.0.130, 10.0.0.131";
+
 pub fn daemon(lab: &Lab, mode: &str) -> String {
+    let pool = match mode {
+        "nat" => format!("    snat: {{ addresses: [{POOL_ADDRESSES}], ports: 1024-65535 }}\n"),
+        _ => String::new(),
+    };
     let backends =
         lines(lab, |name, address| format!("      - {{ name: {name}, address: {address} }}"));
     format!(
@@ -29,7 +38,7 @@ services:
     port: {PORT}
     protocol: tcp
     mode: {mode}
-    health: {{ interval: 250ms, timeout: 250ms }}
+{pool}    health: {{ interval: 250ms, timeout: 250ms }}
     backends:
 {backends}
 "

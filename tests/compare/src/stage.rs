@@ -5,9 +5,9 @@ use std::net::SocketAddrV4;
 use anyhow::{Context, Result};
 use lb_test_lab::{Lab, Process, Settings, Tools, backend, nginx_kept_alive, wait_until};
 
-use crate::cpu;
 use crate::load::{self, Load, Window};
 use crate::subject::{PORT, Running, Subject, VIP};
+use crate::{config, cpu};
 
 pub const BACKENDS: usize = 3;
 
@@ -31,7 +31,12 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(cpu: usize) -> Result<Self> {
-        let settings = Settings { prefix: "lb-compare", backends: BACKENDS, vips: &[VIP.into()] };
+        let settings = Settings {
+            prefix: "lb-compare",
+            backends: BACKENDS,
+            vips: &[VIP.into()],
+            behind: false,
+        };
         let lab = Lab::new(&settings, &Tools::from_env()?).context("cannot make the hosts")?;
         lab.carry_xdp(false)?;
         for host in [&lab.client, &lab.balancer] {
@@ -42,6 +47,7 @@ impl Stage {
             "net.ipv4.conf.all.send_redirects=0",
             "net.ipv4.conf.eth0.send_redirects=0",
         ])?;
+        lab.balancer.ip(&format!("route add local {} dev lo", config::POOL))?;
         Ok(Self { lab, cpu })
     }
 

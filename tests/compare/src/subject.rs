@@ -37,6 +37,7 @@ enum Way {
 
 pub const SUBJECTS: &[Subject] = &[
     Subject { name: "lb-dsr", what: "lb-daemon, dsr", way: Way::Daemon { mode: "dsr" } },
+    Subject { name: "lb-nat", what: "lb-daemon, nat", way: Way::Daemon { mode: "nat" } },
     Subject { name: "nftables", what: "nftables, dnat + masquerade", way: Way::Nftables },
     Subject { name: "nginx", what: "nginx stream", way: Way::Nginx },
     Subject { name: "haproxy", what: "HAProxy, mode tcp", way: Way::Haproxy },

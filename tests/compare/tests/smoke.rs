@@ -19,7 +19,7 @@ fn every_subject_does_the_job() {
 
     let subjects = report["subjects"].as_array().expect("there are subjects");
     let names: Vec<&str> = subjects.iter().filter_map(|subject| subject["name"].as_str()).collect();
-    assert_eq!(names, ["direct", "lb-dsr", "nftables", "nginx", "haproxy"]);
+    assert_eq!(names, ["direct", "lb-dsr", "lb-nat", "nftables", "nginx", "haproxy"]);
     let backends = report["backends"].as_array().expect("there are backends");
     for subject in subjects {
         for kind in ["request", "connection"] {

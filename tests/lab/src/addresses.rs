@@ -6,6 +6,9 @@ pub const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 pub const CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2);
 pub const BALANCER: Ipv4Addr = lan(2);
 pub const BALANCER6: Ipv6Addr = lan6(2);
+/// In the network behind the balancer.
+pub const INNER_BALANCER: Ipv4Addr = inner(2);
+pub const INNER_BALANCER6: Ipv6Addr = inner6(2);
 
 /// A host of the LAN.
 pub(crate) const fn lan(number: u8) -> Ipv4Addr {
@@ -23,6 +26,24 @@ pub const fn backend(number: usize) -> Ipv4Addr {
 
 pub const fn backend6(number: usize) -> Ipv6Addr {
     lan6(10 + number as u8)
+}
+
+/// A host of the network behind the balancer.
+pub(crate) const fn inner(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 1, number)
+}
+
+pub(crate) const fn inner6(number: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 3, 0, 0, 0, 0, number as u16)
+}
+
+/// The backend of this number, where backends are behind the balancer.
+pub const fn inner_backend(number: usize) -> Ipv4Addr {
+    inner(10 + number as u8)
+}
+
+pub const fn inner_backend6(number: usize) -> Ipv6Addr {
+    inner6(10 + number as u8)
 }
 
 /// An address that the router sends to the balancer.

@@ -182,6 +182,11 @@ impl Stats {
         self.backend(service, backend)["share"].as_f64().unwrap_or(0.0)
     }
 
+    /// Whether every backend takes its share of new connections.
+    pub fn all_serve(&self) -> bool {
+        self.backends().all(|backend| backend["share"].as_f64() > Some(0.0))
+    }
+
     fn backends(&self) -> impl Iterator<Item = &Value> {
         items(&self.0["services"]).flat_map(|service| items(&service["backends"]))
     }

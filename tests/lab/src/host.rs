@@ -24,6 +24,8 @@ impl Host {
         let host = Self { name: name.to_owned(), namespace: format!("{lab}-{name}") };
         run(Command::new("ip").args(["netns", "add", &host.namespace]))?;
         host.ip("link set lo up")?;
+        // Link-local addresses are ready at once, too.
+        host.sysctl(&["net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"])?;
         Ok(host)
     }
 

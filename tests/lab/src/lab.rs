@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 
-use crate::addresses::{CLIENT, CLIENT6, backend, backend6, lan, lan6};
+use crate::addresses::{
+    CLIENT, CLIENT6, INNER_BALANCER, INNER_BALANCER6, backend, backend6, inner_backend,
+    inner_backend6, lan, lan6,
+};
 use crate::host::Host;
 use crate::state::{self, State};
 use crate::tools::Tools;
@@ -17,12 +20,19 @@ const ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
 const LAN_ROUTER: Ipv4Addr = lan(1);
 const LAN_ROUTER6: Ipv6Addr = lan6(1);
 
+/// Bridges.
+const OUTER: &str = "br0";
+const INNER: &str = "br1";
+
 pub struct Settings<'a> {
     /// Begins the names of everything: lower case letters, digits and `-`.
     pub prefix: &'a str,
     pub backends: usize,
     /// Addresses that all backends have on their loopback interface.
     pub vips: &'a [IpAddr],
+    /// Whether the backends are in a network of their own behind the balancer, which has an
+    /// interface `eth1` there. They know no way out of it.
+    pub behind: bool,
 }
 
 pub struct Lab {
@@ -35,6 +45,7 @@ pub struct Lab {
     pub backends: Vec<Host>,
     lan: Host,
     vips: Vec<IpAddr>,
+    behind: bool,
     // Last: it removes the hosts.
     state: State,
 }
@@ -55,6 +66,7 @@ impl Lab {
             lan: host("lan")?,
             backends: Vec::new(),
             vips: settings.vips.to_vec(),
+            behind: settings.behind,
             tools: tools.clone(),
             state,
             name,
@@ -89,16 +101,21 @@ impl Lab {
         self.client.ip(&format!("route add default via {ROUTER}"))?;
         self.client.ip(&format!("route add default via {ROUTER6}"))?;
 
-        self.lan.ip("link add br0 type bridge stp_state 0 mcast_snooping 0
-             link set br0 up")?;
+        self.add_bridge(OUTER)?;
         let inside = End { host: &self.router, interface: "eth1" };
-        self.plug(&inside, "router")?;
+        self.plug(&inside, OUTER, "router")?;
         address(&inside, LAN_ROUTER, LAN_ROUTER6)?;
         let balancer = End { host: &self.balancer, interface: "eth0" };
-        self.plug(&balancer, "balancer")?;
-        self.carry_xdp(true)?;
+        self.plug(&balancer, OUTER, "balancer")?;
         address(&balancer, lan(2), lan6(2))?;
         default_route(&self.balancer)?;
+        if self.behind {
+            self.add_bridge(INNER)?;
+            let back = End { host: &self.balancer, interface: "eth1" };
+            self.plug(&back, INNER, "inner-balancer")?;
+            address(&back, INNER_BALANCER, INNER_BALANCER6)?;
+        }
+        self.carry_xdp(true)?;
         self.router.sysctl(&["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])?;
         self.router.ip(&format!(
             "route add 203.0.113.0/24 via {}
@@ -108,20 +125,32 @@ impl Lab {
         ))
     }
 
-    /// Connects a host to the LAN's bridge.
-    fn plug(&self, end: &End, port: &str) -> Result<()> {
-        cable(end, &End { host: &self.lan, interface: port })?;
-        self.lan.ip(&format!("link set {port} master br0"))
+    fn add_bridge(&self, bridge: &str) -> Result<()> {
+        self.lan.ip(&format!(
+            "link add {bridge} type bridge stp_state 0 mcast_snooping 0
+             link set {bridge} up"
+        ))
     }
 
-    /// Adds a host to the LAN, the backend of the next number.
+    /// Connects a host to a bridge.
+    fn plug(&self, end: &End, bridge: &str, port: &str) -> Result<()> {
+        cable(end, &End { host: &self.lan, interface: port })?;
+        self.lan.ip(&format!("link set {port} master {bridge}"))
+    }
+
+    /// Adds the backend of the next number.
     fn add_backend(&mut self) -> Result<()> {
         let number = self.backends.len() + 1;
         let host = Host::create(&self.name, &format!("web-{number}"))?;
         let end = End { host: &host, interface: "eth0" };
-        self.plug(&end, &host.name)?;
-        address(&end, backend(number), backend6(number))?;
-        default_route(&host)?;
+        if self.behind {
+            self.plug(&end, INNER, &host.name)?;
+            address(&end, inner_backend(number), inner_backend6(number))?;
+        } else {
+            self.plug(&end, OUTER, &host.name)?;
+            address(&end, backend(number), backend6(number))?;
+            default_route(&host)?;
+        }
         // Only the balancer answers ARP for a VIP: deploy/sysctl/backend-dsr.conf.
         host.sysctl(&[
             "net.ipv4.conf.all.arp_ignore=1",
@@ -133,6 +162,22 @@ impl Lab {
         }
         self.backends.push(host);
         Ok(())
+    }
+
+    /// Lets backends behind the balancer send to everybody through it.
+    pub fn route_through_balancer(&self) -> Result<()> {
+        self.backends.iter().try_for_each(|host| {
+            host.ip(&format!(
+                "route add default via {INNER_BALANCER}
+                 route add default via {INNER_BALANCER6}"
+            ))
+        })
+    }
+
+    /// Connects two hosts.
+    pub fn connect_hosts(&self, a: (&Host, &str), b: (&Host, &str)) -> Result<()> {
+        let [a, b] = [a, b].map(|(host, interface)| End { host, interface });
+        cable(&a, &b)
     }
 
     /// Gives a VIP to the balancer itself, as operators do who announce it from there.
@@ -150,8 +195,12 @@ impl Lab {
     /// Lets the LAN take packets that XDP sends from the balancer, as it does from the
     /// start, or spares other packets from the balancer the program that this takes.
     pub fn carry_xdp(&self, carry: bool) -> Result<()> {
-        let port = End { host: &self.lan, interface: "balancer" };
-        if carry { pass_xdp(&port, &self.tools.pass_object) } else { no_xdp(&port) }
+        let inner = self.behind.then_some("inner-balancer");
+        for interface in ["balancer"].into_iter().chain(inner) {
+            let port = End { host: &self.lan, interface };
+            if carry { pass_xdp(&port, &self.tools.pass_object)? } else { no_xdp(&port)? }
+        }
+        Ok(())
     }
 
     /// Pulls the cable of a backend, or plugs it in again.

@@ -69,6 +69,14 @@ pub fn dnsmasq(lab: &Lab, host: &Host) -> Result<Process> {
     ready(host, server, 53)
 }
 
+/// Starts iperf3 on its own port, 5201.
+pub fn iperf3(lab: &Lab, host: &Host) -> Result<Process> {
+    let mut command = host.command("iperf3");
+    command.arg("--server");
+    let server = Process::spawn(&mut command, &lab.file(&format!("{}.iperf3.log", host.name)))?;
+    ready(host, server, 5201)
+}
+
 /// Waits until the server accepts connections, or fails with what it said.
 fn ready(host: &Host, mut server: Process, port: u16) -> Result<Process> {
     let mut ended = false;

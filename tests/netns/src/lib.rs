@@ -2,15 +2,21 @@
 //! and clients that ask for it.
 
 mod client;
+mod nat_site;
+mod nat_table;
 mod own_host;
 mod ping;
 mod server;
 mod site;
+mod traffic;
 mod tunnel;
 
 pub use client::{Conversation, Tally, ask_udp, call};
+pub use nat_site::{NatSite, OTHER, OTHER6};
+pub use nat_table::living_flows;
 pub use own_host::{OwnHost, SHOP, SHOP_DNS};
 pub use ping::ping;
 pub use server::NameServer;
 pub use site::{DNS, HEALTH, Site, WEB, WEB6};
+pub use traffic::Traffic;
 pub use tunnel::TunnelEnd;

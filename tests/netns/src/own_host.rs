@@ -21,7 +21,7 @@ pub struct OwnHost {
 impl OwnHost {
     pub fn new(mode: &'static str) -> Self {
         let vips = [IpAddr::from(WEB), IpAddr::from(WEB6)];
-        let settings = Settings { prefix: "lb-own", backends: 1, vips: &vips };
+        let settings = Settings { prefix: "lb-own", backends: 1, vips: &vips, behind: false };
         let lab = Lab::new(&settings, &Tools::from_env().unwrap()).unwrap();
         let translates = matches!(mode, "nat" | "dnat");
         let remote = &lab.backends[0];

@@ -30,7 +30,7 @@ impl Site {
     /// Makes the hosts and starts the backends' servers.
     pub fn new(backends: usize) -> Self {
         let vips = [IpAddr::from(WEB), IpAddr::from(WEB6)];
-        let settings = Settings { prefix: "lb-test", backends, vips: &vips };
+        let settings = Settings { prefix: "lb-test", backends, vips: &vips, behind: false };
         let lab = Lab::new(&settings, &Tools::from_env().unwrap()).unwrap();
         let site = Self { servers: RefCell::default(), lab };
         for number in 1..=backends {

@@ -78,7 +78,7 @@ fn dsr() {
 /// Claims: what operators type to try a VIP works on the balancer itself.
 #[test]
 fn curl_and_dig() {
-    let settings = Settings { prefix: "lb-own", backends: 1, vips: &[] };
+    let settings = Settings { prefix: "lb-own", backends: 1, vips: &[], behind: false };
     let lab = Lab::new(&settings, &Tools::from_env().unwrap()).unwrap();
     let hosts = [&lab.balancer, &lab.backends[0]];
     let _web = hosts.map(|host| nginx(&lab, host).unwrap());

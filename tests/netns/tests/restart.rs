@@ -1,47 +1,10 @@
 //! The daemon may die at any time: the program goes on, and the next daemon adopts it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use lb_test_lab::{Daemon, Host, wait_until};
-use lb_test_netns::{Conversation, DNS, Site, Tally, WEB, WEB6, ask_udp, call};
+use lb_test_lab::{Daemon, wait_until};
+use lb_test_netns::{Conversation, Site, Traffic, WEB, WEB6, call};
 use nix::sys::signal::Signal;
-
-/// Requests that go on all the while.
-struct Traffic<'a> {
-    client: &'a Host,
-    stop: AtomicBool,
-    requests: AtomicUsize,
-}
-
-impl Traffic<'_> {
-    /// Asks on connections that exist, and on new ones, until it is stopped.
-    fn run(&self) -> Vec<Tally> {
-        let client = self.client;
-        let mut old: Vec<_> = [WEB.into(), WEB6.into()]
-            .iter()
-            .cycle()
-            .take(20)
-            .map(|vip| Conversation::open(client, *vip, 80).expect("a backend answers"))
-            .collect();
-        let mut tallies = Vec::new();
-        while !self.stop.load(Ordering::Relaxed) {
-            for conversation in &mut old {
-                conversation.must_go_on("whatever becomes of the daemon");
-            }
-            tallies.push(call(client, WEB, 80, 3));
-            tallies.push(call(client, WEB6, 80, 3));
-            tallies.push(ask_udp(client, WEB, DNS, 3));
-            self.requests.fetch_add(old.len() + 9, Ordering::Relaxed);
-        }
-        tallies
-    }
-
-    fn wait_for_more(&self, requests: usize) {
-        let goal = self.requests.load(Ordering::Relaxed) + requests;
-        wait_until("traffic goes on", || self.requests.load(Ordering::Relaxed) >= goal).unwrap();
-    }
-}
 
 /// Claims: not one request fails while the daemon is killed, absent and started again;
 /// the new one goes on with counters, health and flows.
@@ -49,7 +12,8 @@ impl Traffic<'_> {
 fn killing_the_daemon_loses_nothing_and_the_next_adopts() {
     let site = Site::new(3);
     let mut daemon = Daemon::start(&site.lab, &site.config(&[(1, 1), (2, 1), (3, 1)])).unwrap();
-    let traffic = Traffic { client: &site.lab.client, stop: false.into(), requests: 0.into() };
+    let vips = [WEB.into(), WEB6.into()];
+    let traffic = Traffic::new(&site.lab.client, &vips);
     let tallies = thread::scope(|scope| {
         let thread = scope.spawn(|| traffic.run());
         traffic.wait_for_more(100);
@@ -59,7 +23,7 @@ fn killing_the_daemon_loses_nothing_and_the_next_adopts() {
         daemon.start_again().unwrap();
         traffic.wait_for_more(100);
         let after = daemon.stats().unwrap();
-        traffic.stop.store(true, Ordering::Relaxed);
+        traffic.stop();
         assert_ne!(before.pid(), after.pid());
         assert!(after.total("forwarded") > before.total("forwarded"), "{before:?} {after:?}");
         thread.join().unwrap()

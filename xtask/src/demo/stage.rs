@@ -26,7 +26,8 @@ pub fn perform(tools: Tools, keep: bool) -> Result<()> {
     let start = Instant::now();
     sh::heading("Hosts, as network namespaces");
     let vips = [WEB.into(), WEB6.into(), DNS.into()];
-    let settings = Settings { prefix: "lb-demo", backends: config::ADDED, vips: &vips };
+    let settings =
+        Settings { prefix: "lb-demo", backends: config::ADDED, vips: &vips, behind: false };
     let lab = Lab::new(&settings, &tools).context("cannot make the hosts")?;
     sh::say(
         "client 198.51.100.2 ── router ── LAN 10.0.0.0/24: balancer .2, web-1 to web-4 .11 to .14",

@@ -3,8 +3,11 @@
 use super::super::parse::TCP;
 use super::super::{Packet, Verdict};
 use super::{NatTables, egress, hop_of, refuse};
-use crate::abi::{Backend, Handoff, NatBody, NatState, Service, backend_flags, service_flags};
+use crate::abi::{
+    Backend, Handoff, NatBody, NatState, Service, VipBucket, VipEntry, backend_flags, service_flags,
+};
 use crate::hash::{FlowHash, split, v4_mapped};
+use crate::lookup;
 use crate::nat::flow::{self, NewFlow, Opened, Source};
 use crate::nat::table::Table;
 use crate::reason::DropReason;
@@ -52,9 +55,34 @@ fn choose<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut Han
         // It would see its client's address, which has the other family.
         return Verdict::drop(DropReason::NatUntranslatable);
     }
-    let keep = service.flags & service_flags::KEEP_CLIENT != 0 || is_local;
+    let keep = is_local || keeps_client(tables, service, handoff.source);
     draft(packet, tables.now(), handoff, (backend, id), keep);
     GO_ON
+}
+
+/// Whether the backend is to see the client's own address. Not where the client
+/// is a backend itself: it would be answered directly, past us.
+#[inline(never)]
+fn keeps_client<T: NatTables>(tables: &T, service: &Service, source: [u64; 2]) -> bool {
+    if service.flags & service_flags::KEEP_CLIENT == 0 {
+        return false;
+    }
+    let [first, second] = lookup::vip_buckets(source);
+    !marks_backend(tables.vip_bucket(first), source)
+        && !marks_backend(tables.vip_bucket(second), source)
+}
+
+#[inline(always)]
+fn marks_backend(bucket: Option<&VipBucket>, address: [u64; 2]) -> bool {
+    let Some(bucket) = bucket else { return false };
+    let [a, b] = &bucket.entries;
+    let marks = |entry: &VipEntry| {
+        entry.address[1] == address[1]
+            && entry.address[0] == address[0]
+            && entry.used()
+            && VipEntry::is_dnat_backend(entry.meta)
+    };
+    marks(a) || marks(b)
 }
 
 /// What is known of the flow before it has a tuple.
