@@ -142,6 +142,12 @@ impl NatMeta {
         (self.0 >> 40) & 0xf == NatState::Free as u64
     }
 
+    /// Whether a line that was as `other` says still holds the same flow.
+    #[inline(always)]
+    pub const fn is_same_use(self, other: Self) -> bool {
+        self.in_use() && (self.0 ^ other.0) >> 44 == 0
+    }
+
     /// Claimed for a key with this tag.
     #[inline(always)]
     pub const fn claimed(self, tag: u16) -> Self {
