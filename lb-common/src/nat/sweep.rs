@@ -7,8 +7,8 @@
 
 use core::ops::Range;
 
-use super::table::Table;
-use crate::abi::{NAT_WAYS, NatEntry, NatLine, NatMeta};
+use super::table::{NatHash, Table};
+use crate::abi::{NatBody, NatEntry, NatMeta};
 use crate::hash::FlowWords;
 
 /// A line, all of whose words belong together.
@@ -50,27 +50,35 @@ impl Swept {
     }
 }
 
+/// What becomes of a line that has not expired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    Stays,
+    /// It is of no use any more and is freed.
+    Goes,
+}
+
 /// Goes over these buckets of a table. `guard`: ticks after which an expired
-/// line may be freed. A line that somebody changes meanwhile is left to the next
-/// pass.
+/// line may be freed. `visit` sees every line that is in use or was just freed,
+/// and may send one away. A line that somebody changes meanwhile is left to the
+/// next pass.
 pub fn sweep<T: Table + ?Sized>(
     table: &T,
     buckets: Range<u32>,
     now: u64,
     guard: u64,
-    mut visit: impl FnMut(&Seen),
+    mut visit: impl FnMut(&Seen) -> Fate,
 ) -> Swept {
     let mut swept = Swept::default();
     for bucket in buckets.map_while(|index| table.bucket(index)) {
-        let bucket: &[T::Line; NAT_WAYS] = bucket;
-        for line in bucket {
-            let meta = NatMeta(line.meta().load());
+        for (word, body) in bucket.metas.iter().zip(&bucket.bodies) {
+            let meta = NatMeta(word.load());
             if !meta.in_use() {
                 continue;
             }
-            let mut seen = read(line, meta);
+            let mut seen = peek(body, meta);
             if meta.expires() + guard < now {
-                seen.freed = line.meta().exchange(meta.0, meta.freed().0);
+                seen.freed = word.exchange(meta.0, meta.freed().0);
                 if seen.freed {
                     swept.freed += 1;
                     visit(&seen);
@@ -78,27 +86,49 @@ pub fn sweep<T: Table + ?Sized>(
                 continue;
             }
             // Words that were read across a change of hands belong to nobody.
-            if !NatMeta(line.meta().load()).is_same_use(meta) {
+            if !NatMeta(word.load()).is_same_use(meta) {
+                continue;
+            }
+            if visit(&seen) == Fate::Goes && word.exchange(meta.0, meta.freed().0) {
+                swept.freed += 1;
                 continue;
             }
             swept.live += 1;
             if seen.reverse && meta.expires() >= now {
                 swept.by_state[meta.state() as usize] += 1;
             }
-            visit(&seen);
         }
     }
     swept
 }
 
-fn read<L: NatLine>(line: &L, meta: NatMeta) -> Seen {
+/// What a line says at the moment; whoever asks looks at its word again after.
+pub fn peek<B: NatBody>(body: &B, meta: NatMeta) -> Seen {
     Seen {
         meta,
-        key: line.key(),
-        entry: line.entry(),
-        packets: line.rest().packets(),
-        bytes: line.rest().bytes(),
-        reverse: line.rest().is_reverse(),
+        key: body.key(),
+        entry: body.entry(),
+        packets: body.rest().packets(),
+        bytes: body.rest().bytes(),
+        reverse: body.rest().is_reverse(),
         freed: false,
     }
+}
+
+/// The line of `key` whose other line is that of `other`, also when it was
+/// freed and nobody has taken its place yet.
+pub fn trace<T: Table + ?Sized>(
+    table: &T,
+    key: &FlowWords,
+    hash: NatHash,
+    other: &FlowWords,
+) -> Option<Seen> {
+    let buckets = hash.buckets(table.buckets()).into_iter();
+    let lines = buckets.filter_map(|index| table.bucket(index)).flat_map(|bucket| {
+        bucket.metas.iter().map(|word| NatMeta(word.load())).zip(&bucket.bodies)
+    });
+    lines
+        .filter(|(meta, body)| !meta.is_busy() && body.is(key) && body.to() == other.reversed())
+        .map(|(meta, body)| peek(body, meta))
+        .max_by_key(|seen| seen.meta.in_use())
 }

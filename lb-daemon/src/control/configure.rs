@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ControlError, Controller, changes, service_entry, targets, translation};
+use super::{
+    ControlError, Controller, changes, service_entry, targets,
+    translation::{self, has_dnat},
+};
 use crate::{
     api::protocol::Reloaded,
     config::Config,
@@ -55,7 +58,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         // Everything that can fail comes before anything is changed.
         let key = hash_key(&config.seed, self.identity.generated_key)?;
         let mut identity = self.identity.clone();
-        identity.admit(&config)?;
+        identity.admit(&config, self.resting_entries.iter().map(|one| one.entry))?;
         self.state_file.write(&identity)?;
         self.identity = identity;
         self.key = key;
@@ -68,10 +71,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         if present != nat_settings {
             self.plane.set_nat_settings(&nat_settings);
         }
-        let settings = service_entry::settings(&self.config, self.plane.ticks());
-        if self.plane.settings() != settings {
-            self.plane.set_settings(&settings);
-        }
+        self.directory_stale = true;
+        self.put_settings();
         self.view.retain(&targets(&self.config));
         self.recall_returned();
         self.refresh()?;
@@ -80,6 +81,15 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         self.remove_departed_services()?;
         self.queue_all();
         Ok(())
+    }
+
+    pub(super) fn put_settings(&mut self) {
+        // Before a flow of such a service can begin, and until the last has ended.
+        let dnat = has_dnat(&self.config) || self.marks.has_backends();
+        let settings = service_entry::settings(&self.config, dnat, self.plane.ticks());
+        if self.plane.settings() != settings {
+            self.plane.set_settings(&settings);
+        }
     }
 
     /// Finds room for the tables of services that have none.

@@ -27,9 +27,10 @@ use crate::{
     api::{InstanceLock, RuntimeDir, Server},
     config::{self, Comparison, Config, Loaded, Severity},
     control::{Controller, Interfaces, Parts, targets},
-    dataplane::{BackendStats, Kernel, KernelSlots},
+    dataplane::{BackendStats, DataPlane, Kernel, KernelSlots},
     health::Prober,
     loader::{self, MapSizes, PinDir, object},
+    nat::{self, Directory, NatTables, Registry},
     netlink::Monitor,
     state::{HealthFile, Identity, StateFile},
 };
@@ -58,13 +59,17 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let state_file = StateFile::of_instance(instance.as_str());
     let health_file = HealthFile::beside(state_file.path());
     let identity = identity(&state_file, loaded.adopted, &pins)?;
+    let plane = Kernel::open(&pins, loaded.clock)?;
+    let clock = plane.clock()?;
+    let nat = Arc::new(Registry::new(NatTables::open(&pins)?, Directory::empty(plane.ticks())));
     let parts = Parts {
-        plane: Kernel::open(&pins, loaded.clock)?,
+        plane,
         slots: KernelSlots::open(&pins)?,
         slot_space: sizes.slots,
         state_file,
         identity,
         config,
+        nat: nat.clone(),
     };
     let backend_stats = Arc::new(BackendStats::open(&pins)?);
     let monitor = Arc::new(Monitor::start()?);
@@ -83,6 +88,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         controller.work();
     }
     let interfaces = attach(loaded.attacher, &pins, &monitor, controller.config())?;
+    nat::start(&nat, clock, |_, _| {})?;
 
     let (sender, requests) = mpsc::channel(REQUESTS);
     let handler = Requests { sender, config_path: config_path.clone() };

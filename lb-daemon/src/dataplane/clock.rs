@@ -48,6 +48,11 @@ impl Clock {
         Ok(Self { program, ticks, last })
     }
 
+    /// Another one, for another thread.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { program: self.program.try_clone()?, ..*self })
+    }
+
     pub fn ticks(&self) -> Ticks {
         self.ticks
     }
