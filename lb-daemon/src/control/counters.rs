@@ -35,6 +35,8 @@ pub(super) fn add(a: BackendCounters, b: BackendCounters) -> BackendCounters {
         unresolved: a.unresolved.wrapping_add(b.unresolved),
         reply_packets: a.reply_packets.wrapping_add(b.reply_packets),
         reply_bytes: a.reply_bytes.wrapping_add(b.reply_bytes),
+        refused: a.refused.wrapping_add(b.refused),
+        unlogged: a.unlogged.wrapping_add(b.unlogged),
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the control socket and SIGHUP ask of the control loop.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::{Context, bail};
 use nix::unistd::{Gid, Group};
-use tokio::sync::{mpsc::Sender, oneshot};
+use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
 use tracing::{info, warn};
 
 use super::notify::{Notice, notify};
@@ -15,6 +18,8 @@ use crate::{
         types::Stats,
     },
     config::{self, Comparison, Config, Loaded, Severity},
+    dataplane::Clock,
+    nat::{Page, Query, Registry},
 };
 
 /// The outcome of a request.
@@ -42,6 +47,30 @@ pub struct Accepted {
 pub struct Requests {
     pub sender: Sender<Request>,
     pub config_path: PathBuf,
+    /// Flows are looked for beside the control loop.
+    pub flows: FlowSource,
+}
+
+/// Translated flows, and the clock that their times are in.
+#[derive(Clone, Debug)]
+pub struct FlowSource {
+    pub nat: Arc<Registry>,
+    pub clock: Arc<Mutex<Clock>>,
+    /// One look at a time: it reads all of the tables.
+    pub turn: Arc<Semaphore>,
+}
+
+impl FlowSource {
+    pub fn new(nat: Arc<Registry>, clock: Clock) -> Self {
+        Self { nat, clock: Arc::new(Mutex::new(clock)), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    fn find(&self, query: &Query) -> Result<Page, Error> {
+        let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner).now();
+        let now = clock.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))?;
+        Page::find(&self.nat.tables(), &self.nat.directory(), query, now)
+            .map_err(|error| Error::new(ErrorCode::NotFound, error.to_string()))
+    }
 }
 
 impl Requests {
@@ -86,6 +115,13 @@ pub fn readers(config: &Config) -> anyhow::Result<Option<Gid>> {
 impl Handler for Requests {
     async fn stats(&self) -> Result<Stats, Error> {
         self.ask(Request::Stats).await
+    }
+
+    async fn flows(&self, query: Query) -> Result<Page, Error> {
+        let _turn = self.flows.turn.acquire().await;
+        let source = self.flows.clone();
+        let found = tokio::task::spawn_blocking(move || source.find(&query)).await;
+        found.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))?
     }
 
     async fn reload(&self) -> Result<Reloaded, Error> {

@@ -21,7 +21,7 @@ use super::{
     events::{Daemon, Inputs},
     notify::{Notice, notify},
     program_log,
-    requests::{Requests, readers},
+    requests::{FlowSource, Requests, readers},
 };
 use crate::{
     api::{InstanceLock, RuntimeDir, Server},
@@ -88,10 +88,11 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         controller.work();
     }
     let interfaces = attach(loaded.attacher, &pins, &monitor, controller.config())?;
-    nat::start(&nat, clock, |_, _| {})?;
 
     let (sender, requests) = mpsc::channel(REQUESTS);
-    let handler = Requests { sender, config_path: config_path.clone() };
+    let flows = FlowSource::new(nat.clone(), clock.try_clone()?);
+    let handler = Requests { sender, config_path: config_path.clone(), flows };
+    nat::start(&nat, clock, |_, _| {})?;
     let server = Server::bind(&lock, readers)
         .with_context(|| format!("cannot make the control socket {}", lock.socket().display()))?;
     let socket = server.access();

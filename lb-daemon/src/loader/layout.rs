@@ -11,9 +11,9 @@ use aya::maps::{MapInfo, MapType};
 use lb_common::{
     abi::{
         Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, MAX_BACKENDS,
-        MAX_POOLS, MAX_SERVICES, NAT_WAYS, NarrowBucket, NatSettings, PORT_BUCKETS, Pool,
-        PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, Totals, VIP_BUCKETS,
-        VipBucket, WideBucket, map_names,
+        MAX_POOLS, MAX_SERVICES, NAT_EVENT_BYTES, NAT_WAYS, NarrowBucket, NatSettings,
+        PORT_BUCKETS, Pool, PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings,
+        Totals, VIP_BUCKETS, VipBucket, WideBucket, map_names,
     },
     datapath::Next,
 };
@@ -102,7 +102,7 @@ impl From<&MapInfo> for Shape {
 const MMAPABLE: u32 = 1024;
 
 /// Every pinned map and its shape.
-pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 20] {
+pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 21] {
     use map_names as name;
     [
         (name::SETTINGS, mapped::<Settings>(1)),
@@ -120,6 +120,16 @@ pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 20] {
         (name::PROGRAMS, shape::<u32, u32>(MapType::ProgramArray, Next::COUNT as u32, 0)),
         (name::HANDOFF, per_cpu::<Handoff>(1)),
         (name::NAT_SETTINGS, mapped::<NatSettings>(1)),
+        (
+            name::NAT_EVENTS,
+            Shape {
+                kind: MapType::RingBuf,
+                key_size: 0,
+                value_size: 0,
+                max_entries: NAT_EVENT_BYTES,
+                flags: 0,
+            },
+        ),
         (name::POOLS, mapped::<Pool>(MAX_POOLS)),
         (name::NARROW, mapped::<NarrowBucket>(sizes.narrow())),
         (name::NARROW_NEW, mapped::<NarrowBucket>(MapSizes::new_flows(sizes.narrow()))),
