@@ -25,6 +25,7 @@ mod frontends;
 mod interfaces;
 mod lingering;
 mod refresh;
+mod refusals;
 mod selection;
 mod service_entry;
 mod settle;
@@ -56,6 +57,7 @@ use crate::{
 pub use counters::{Rate, Rates};
 pub use flows::FlowScan;
 pub use interfaces::{InterfaceReport, Interfaces};
+pub use refusals::{PoolName, Refusals};
 pub use snapshot::Surroundings;
 pub use view::{Status, View, targets};
 pub use ways::problems as way_problems;

@@ -11,8 +11,7 @@ use lb_common::abi::{NatSettings, Pool, VipEntry};
 use crate::{
     config::{Config, Mode, Service, Snat},
     dataplane::{Ticks, VipTable, words_of},
-    loader::MapSizes,
-    nat::Census,
+    nat::{Buckets, Census},
     netlink::NextHops,
 };
 
@@ -123,6 +122,14 @@ pub fn has_dnat(config: &Config) -> bool {
     config.services.iter().any(|service| matches!(service.mode, Mode::Dnat(_)))
 }
 
+/// How many flows to a backend the service's pool has sources for. In `dnat` the
+/// clients' own addresses are the sources: 0.
+pub fn sources(service: &Service, backend: IpAddr) -> u64 {
+    let Mode::Nat(snat) = &service.mode else { return 0 };
+    let addresses = snat.toward(backend).count().max(1) as u64;
+    addresses * u64::from(snat.ports.count())
+}
+
 /// Addresses and ports of a service's flows.
 pub fn pool(snat: &Snat) -> Pool {
     let mut pool = Pool {
@@ -145,17 +152,16 @@ pub fn pool(snat: &Snat) -> Pool {
 }
 
 /// What holds for all translated flows. `key`: of the tables' hash.
-pub fn settings(config: &Config, key: [u64; 2], ticks: Ticks) -> NatSettings {
-    let sizes = MapSizes::of(&config.limits);
+pub fn settings(config: &Config, buckets: Buckets, key: [u64; 2], ticks: Ticks) -> NatSettings {
     let of = |duration| u32::try_from(ticks.of(duration)).unwrap_or(u32::MAX);
     let rests = config.services.iter().filter_map(|service| service.mode.snat());
     let rest = rests.map(|snat| snat.rest).max().unwrap_or(CLIENT_REST);
     NatSettings {
         key,
-        narrow: sizes.narrow(),
-        wide: sizes.wide(),
-        narrow_new: MapSizes::new_flows(sizes.narrow()),
-        wide_new: MapSizes::new_flows(sizes.wide()),
+        narrow: buckets.narrow,
+        wide: buckets.wide,
+        narrow_new: buckets.narrow_new,
+        wide_new: buckets.wide_new,
         rest_client: of(CLIENT_REST),
         rest_backend: of(rest),
         rest_udp: ticks.per_second(),

@@ -20,8 +20,9 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    inspection::{Wanted, inspect},
+    inspection::{Inspected, Wanted, inspect},
     notify::{Notice, notify},
+    program_log,
     requests::{Accepted, Request, Requests},
     turn::{Chore, SCAN_PAUSE, Turn},
 };
@@ -35,7 +36,8 @@ use crate::{
     control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
     dataplane::{BackendStats, Kernel, KernelSlots},
     health::{HealthEvent, Prober},
-    loader::{Attacher, PinDir, unload},
+    loader::{Attacher, NewTables, PinDir, unload},
+    nat::{NatTables, Registry},
     netlink::{Links, LocalAddresses, Monitor, NextHops},
     state::{HealthFile, HealthMemory},
 };
@@ -57,8 +59,9 @@ pub struct Daemon {
     pub lock: InstanceLock,
     pub socket: SocketAccess,
     pub pins: PinDir,
-    /// Holds the program's ring buffer open.
-    pub ebpf: aya::Ebpf,
+    /// Hold the programs' ring buffers open.
+    pub ebpf: Vec<aya::Ebpf>,
+    pub nat: Arc<Registry>,
     pub controller: Controller<Kernel, KernelSlots>,
     pub interfaces: Interfaces<Attacher>,
     pub monitor: Arc<Monitor>,
@@ -105,7 +108,7 @@ impl Daemon {
                 () = sleep_until(slots_due) => {}
                 Some(request) = self.inputs.requests.recv() => self.answer(request, &turn),
                 Some(()) = self.inputs.hang_up.recv() => self.reload_in_background(),
-                Some(found) = inspected.recv() => turn.note(found),
+                Some(found) = inspected.recv() => self.note(found, &mut turn),
                 _ = every_second.tick() => turn.chores = Chore::ALL.into(),
                 Some(chore) = std::future::ready(chore) => {
                     turn.chores.pop_front();
@@ -242,6 +245,13 @@ impl Daemon {
         });
     }
 
+    fn note(&self, found: Inspected, turn: &mut Turn) {
+        let full = self.controller.flows_without_room();
+        let pool = |id| self.controller.pool_of(id);
+        turn.refusals.note(found.counted_at, &found.counters, full, pool);
+        turn.note(found);
+    }
+
     fn begin_scan(&mut self, turn: &mut Turn) {
         turn.next_scan = tokio::time::Instant::now() + SCAN_PAUSE;
         if !self.controller.needs_scan() {
@@ -274,10 +284,12 @@ impl Daemon {
     }
 
     fn apply(&mut self, accepted: Accepted) -> Result<Reloaded, ControlError> {
-        let Accepted { loaded, readers } = accepted;
+        let Accepted { loaded, readers, tables } = accepted;
+        let refused = tables.and_then(|tables| self.use_tables(tables).err());
         let mut answer = self.controller.reload(loaded.config)?;
         self.config_warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         answer.warnings.extend(self.config_warnings.iter().cloned());
+        answer.warnings.extend(refused.map(|error| format!("limits.nat_flows: {error:#}")));
         if let Err(error) = self.socket.grant(readers) {
             answer.warnings.push(format!("control: the socket's group cannot be set: {error}"));
         }
@@ -288,6 +300,19 @@ impl Daemon {
         self.monitor.watch(self.controller.next_hop_targets());
         self.follow_interfaces();
         Ok(answer)
+    }
+
+    /// Packets see other tables of translated flows from now on.
+    fn use_tables(&mut self, tables: NewTables) -> anyhow::Result<()> {
+        let mut ebpf = tables.put_in_place(&self.pins)?;
+        program_log::forward(&mut ebpf);
+        self.ebpf.push(ebpf);
+        self.nat.set_tables(NatTables::open(&self.pins)?);
+        info!(
+            "the tables of translated flows have another size: {:?}",
+            self.nat.tables().buckets()
+        );
+        Ok(())
     }
 
     fn reload_in_background(&self) {
@@ -311,8 +336,14 @@ impl Daemon {
             },
             interfaces: interfaces.into_iter().map(|one| turn.traffic.describe(one)).collect(),
             rates: &turn.rates,
-            warnings: [&self.config_warnings[..], &turn.findings[..], &self.way_problems[..]]
-                .concat(),
+            nat_log: None,
+            warnings: [
+                &self.config_warnings[..],
+                &turn.findings[..],
+                &self.way_problems[..],
+                turn.refusals.warnings(),
+            ]
+            .concat(),
         })
     }
 

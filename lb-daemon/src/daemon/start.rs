@@ -54,6 +54,9 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let pins = PinDir::of_instance(instance.as_str());
     let sizes = MapSizes::of(&config.limits);
     let loaded = loader::load(object::embedded()?, &pins, sizes)?;
+    if loaded.kept_tables {
+        info!("limits.nat_flows: the tables keep their size while they hold flows");
+    }
     let mut ebpf = loaded.ebpf;
     program_log::forward(&mut ebpf);
     let state_file = StateFile::of_instance(instance.as_str());
@@ -90,7 +93,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let interfaces = attach(loaded.attacher, &pins, &monitor, controller.config())?;
 
     let (sender, requests) = mpsc::channel(REQUESTS);
-    let flows = FlowSource::new(nat.clone(), clock.try_clone()?);
+    let flows = FlowSource::new(nat.clone(), clock.try_clone()?, pins.clone());
     let handler = Requests { sender, config_path: config_path.clone(), flows };
     nat::start(&nat, clock, |_, _| {})?;
     let server = Server::bind(&lock, readers)
@@ -117,7 +120,8 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         lock,
         socket,
         pins,
-        ebpf,
+        ebpf: vec![ebpf],
+        nat,
         controller,
         interfaces,
         monitor,

@@ -7,7 +7,10 @@
 
 use std::fmt;
 
-use aya::maps::{MapInfo, MapType};
+use aya::{
+    EbpfLoader,
+    maps::{MapInfo, MapType},
+};
 use lb_common::{
     abi::{
         Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, MAX_BACKENDS,
@@ -18,6 +21,7 @@ use lb_common::{
     datapath::Next,
 };
 
+use super::tables::TABLES;
 use crate::config::Limits;
 
 /// Sizes that the configuration decides.
@@ -57,6 +61,33 @@ impl MapSizes {
             0 => 1,
             some => some,
         }
+    }
+
+    /// Flows that so many buckets are made for, at most.
+    pub const fn flows_in(buckets: u32) -> u32 {
+        ((buckets as u64 * 3 * NAT_WAYS as u64 + 2) / 8) as u32
+    }
+
+    /// The same with tables of so many buckets.
+    pub const fn with_buckets(self, narrow: u32, wide: u32) -> Self {
+        Self { nat_flows: Self::flows_in(narrow), nat_flows_wide: Self::flows_in(wide), ..self }
+    }
+
+    /// Whether the tables of translated flows are of the same size.
+    pub const fn has_tables_of(&self, other: &Self) -> bool {
+        self.narrow() == other.narrow() && self.wide() == other.wide()
+    }
+
+    /// Tells aya.
+    pub(super) fn tell(&self, loader: &mut EbpfLoader<'_>) {
+        loader.map_max_entries(map_names::SLOTS, self.slots);
+        loader.map_max_entries(map_names::OWNERS, self.owners());
+        loader.map_max_entries(map_names::INSERT_FAILED, self.fail_stamps());
+        loader.map_max_entries(map_names::FLOWS, self.flows);
+        loader.map_max_entries(map_names::NARROW, self.narrow());
+        loader.map_max_entries(map_names::NARROW_NEW, Self::new_flows(self.narrow()));
+        loader.map_max_entries(map_names::WIDE, self.wide());
+        loader.map_max_entries(map_names::WIDE_NEW, Self::new_flows(self.wide()));
     }
 
     pub const fn fail_stamps(&self) -> u32 {
@@ -151,6 +182,9 @@ const fn shape<K, V>(kind: MapType, max_entries: u32, flags: u32) -> Shape {
     Shape { kind, key_size, value_size, max_entries, flags }
 }
 
+/// What of a map the configuration decides.
+const ENTRIES: &str = "number of entries";
+
 /// One thing about a map that is not as expected.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
@@ -158,6 +192,13 @@ pub struct Difference {
     pub what: &'static str,
     pub found: String,
     pub expected: String,
+}
+
+impl Difference {
+    /// Tables of translated flows can be replaced when they are empty.
+    pub(super) fn is_size_of_tables(&self) -> bool {
+        self.what == ENTRIES && TABLES.contains(&self.map.as_str())
+    }
 }
 
 impl fmt::Display for Difference {
@@ -178,7 +219,7 @@ pub(super) fn compare(map: &str, found: &Shape, expected: &Shape) -> Vec<Differe
     note("type", format!("{:?}", found.kind), format!("{:?}", expected.kind));
     note("key size", found.key_size.to_string(), expected.key_size.to_string());
     note("value size", found.value_size.to_string(), expected.value_size.to_string());
-    note("number of entries", found.max_entries.to_string(), expected.max_entries.to_string());
+    note(ENTRIES, found.max_entries.to_string(), expected.max_entries.to_string());
     note("flags", format!("{:#x}", found.flags), format!("{:#x}", expected.flags));
     differences
 }
@@ -201,6 +242,15 @@ mod tests {
                 "SLOTS: flags is 0x0, this version needs 0x400",
             ]
         );
+    }
+
+    #[test]
+    fn tables_that_are_kept_are_described_by_flows_that_need_as_many_buckets() {
+        let sizes = MapSizes { slots: 1, flows: 1, nat_flows: 0, nat_flows_wide: 0 };
+        for buckets in (1..100).chain([1 << 16, 400_003, 1 << 28]) {
+            let kept = sizes.with_buckets(buckets, buckets);
+            assert_eq!((kept.narrow(), kept.wide()), (buckets, buckets));
+        }
     }
 
     #[test]

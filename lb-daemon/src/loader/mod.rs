@@ -11,6 +11,7 @@
 //! - [`layout`]: what the maps must look like.
 //! - [`load`]: maps and program into the kernel, new or adopted.
 //! - [`attach`]: the program onto interfaces; [`refusal`] says why one would not have it.
+//! - [`tables`]: tables of translated flows of another size.
 //! - [`unload`]: everything out again.
 
 mod attach;
@@ -21,6 +22,7 @@ pub mod object;
 mod pins;
 mod preflight;
 mod refusal;
+mod tables;
 mod unload;
 
 pub use attach::{AttachError, Attacher, Attachment, Mode, Request};
@@ -29,4 +31,5 @@ pub use layout::{Difference, MapSizes};
 pub use load::{LoadError, Loaded, load};
 pub use pins::PinDir;
 pub use preflight::{PreflightError, preflight};
+pub use tables::NewTables;
 pub use unload::{UnloadError, Unloaded, unload};

@@ -21,7 +21,7 @@ mod registry;
 mod sweeper;
 mod tables;
 
-pub use census::Census;
+pub use census::{Census, STATES};
 pub use directory::{BackendName, Directory, ServiceName};
 pub use flow::{Ends, FlowReport};
 pub use list::{FilterError, LARGEST_PAGE, Page, Query};

@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize, Serializer};
 
 mod backend;
 mod interface;
+mod nat;
 mod service;
 
 pub use backend::{BackendState, BackendStats, NextHopStats};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
+pub use nat::{NatLogStats, NatStats};
 pub use service::{AnyPort, Port, ServiceStats, SlotStats};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -38,6 +40,8 @@ pub struct Stats {
     /// Kind of answer the balancer made itself to packets; every kind is present.
     pub answers: BTreeMap<String, u64>,
     pub flows: FlowStats,
+    /// Translated flows.
+    pub nat: NatStats,
     /// Changes that are decided and take effect later, one sentence each.
     pub pending: Vec<String>,
     /// What an operator should look at, one sentence each.

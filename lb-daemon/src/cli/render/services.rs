@@ -141,6 +141,15 @@ fn backend_note(backend: &BackendStats) -> String {
     if backend.next_hop.is_none() {
         notes.push("next hop unknown".to_owned());
     }
+    if backend.flows > 0 && backend.flows_limit > 0 {
+        let used = backend.flows as f64 / backend.flows_limit as f64 * 100.0;
+        notes.push(format!("{} flows, {used:.0}% of its ports", grouped(backend.flows)));
+    } else if backend.flows > 0 {
+        notes.push(format!("{} flows", grouped(backend.flows)));
+    }
+    if backend.refused > 0 {
+        notes.push(format!("{} new flows found no port", grouped(backend.refused)));
+    }
     if backend.unresolved > 0 {
         notes.push(format!("{} packets dropped without next hop", grouped(backend.unresolved)));
     }
