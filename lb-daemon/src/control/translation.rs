@@ -168,6 +168,7 @@ pub fn settings(config: &Config, buckets: Buckets, key: [u64; 2], ticks: Ticks) 
         guard: ticks.per_second(),
         mixed: u32::from(config.services.iter().any(mixes_families)),
         least_mtu: LEAST_MTU,
+        log: u32::from(config.nat_log.is_some()),
         ..NatSettings::default()
     }
 }

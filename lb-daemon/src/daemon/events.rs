@@ -37,7 +37,7 @@ use crate::{
     dataplane::{BackendStats, Kernel, KernelSlots},
     health::{HealthEvent, Prober},
     loader::{Attacher, NewTables, PinDir, unload},
-    nat::{NatTables, Registry},
+    nat::{Logger, NatTables, Registry},
     netlink::{Links, LocalAddresses, Monitor, NextHops},
     state::{HealthFile, HealthMemory},
 };
@@ -59,9 +59,12 @@ pub struct Daemon {
     pub lock: InstanceLock,
     pub socket: SocketAccess,
     pub pins: PinDir,
-    /// Hold the programs' ring buffers open.
-    pub ebpf: Vec<aya::Ebpf>,
+    /// Holds the programs that packets are handed to, and their ring buffer.
+    pub ebpf: aya::Ebpf,
     pub nat: Arc<Registry>,
+    pub logger: Logger,
+    /// Flows that began and were not told, as last counted.
+    pub unlogged: Option<u64>,
     pub controller: Controller<Kernel, KernelSlots>,
     pub interfaces: Interfaces<Attacher>,
     pub monitor: Arc<Monitor>,
@@ -245,7 +248,11 @@ impl Daemon {
         });
     }
 
-    fn note(&self, found: Inspected, turn: &mut Turn) {
+    fn note(&mut self, found: Inspected, turn: &mut Turn) {
+        let unlogged =
+            found.counters.values().fold(0, |sum: u64, one| sum.wrapping_add(one.unlogged));
+        let before = self.unlogged.replace(unlogged).unwrap_or(unlogged);
+        self.logger.lose(unlogged.saturating_sub(before));
         let full = self.controller.flows_without_room();
         let pool = |id| self.controller.pool_of(id);
         turn.refusals.note(found.counted_at, &found.counters, full, pool);
@@ -295,6 +302,7 @@ impl Daemon {
         }
         self.loaded_at = SystemTime::now();
         self.last_error = None;
+        self.logger.configure(self.controller.config().nat_log.clone());
         self.health_changed = true;
         self.prober.set_targets(targets(self.controller.config()));
         self.monitor.watch(self.controller.next_hop_targets());
@@ -306,7 +314,8 @@ impl Daemon {
     fn use_tables(&mut self, tables: NewTables) -> anyhow::Result<()> {
         let mut ebpf = tables.put_in_place(&self.pins)?;
         program_log::forward(&mut ebpf);
-        self.ebpf.push(ebpf);
+        // The tables before go with the programs that know them.
+        self.ebpf = ebpf;
         self.nat.set_tables(NatTables::open(&self.pins)?);
         info!(
             "the tables of translated flows have another size: {:?}",
@@ -336,7 +345,7 @@ impl Daemon {
             },
             interfaces: interfaces.into_iter().map(|one| turn.traffic.describe(one)).collect(),
             rates: &turn.rates,
-            nat_log: None,
+            nat_log: self.logger.stats(),
             warnings: [
                 &self.config_warnings[..],
                 &turn.findings[..],

@@ -30,7 +30,7 @@ use crate::{
     dataplane::{BackendStats, DataPlane, Kernel, KernelSlots},
     health::Prober,
     loader::{self, MapSizes, PinDir, object},
-    nat::{self, Directory, NatTables, Registry},
+    nat::{self, Directory, Events, Logger, NatTables, Registry},
     netlink::Monitor,
     state::{HealthFile, Identity, StateFile},
 };
@@ -95,7 +95,10 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let (sender, requests) = mpsc::channel(REQUESTS);
     let flows = FlowSource::new(nat.clone(), clock.try_clone()?, pins.clone());
     let handler = Requests { sender, config_path: config_path.clone(), flows };
-    nat::start(&nat, clock, |_, _| {})?;
+    let nat_log = controller.config().nat_log.clone();
+    let logger = Logger::start(Events::open(&pins)?, nat.clone(), clock.try_clone()?, nat_log)?;
+    let ends = logger.clone();
+    nat::start(&nat, clock, move |ended| ends.note(ended))?;
     let server = Server::bind(&lock, readers)
         .with_context(|| format!("cannot make the control socket {}", lock.socket().display()))?;
     let socket = server.access();
@@ -120,8 +123,10 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         lock,
         socket,
         pins,
-        ebpf: vec![ebpf],
+        ebpf,
         nat,
+        logger,
+        unlogged: None,
         controller,
         interfaces,
         monitor,

@@ -62,7 +62,7 @@ impl Pass {
     }
 
     /// Goes over the next buckets; says whether there are more.
-    pub fn slice(&mut self, now: u64, ended: &mut impl FnMut(&Ended, &Directory)) -> bool {
+    pub fn slice(&mut self, now: u64, ended: &mut impl FnMut(&Ended)) -> bool {
         let total = self.total();
         let end = total.min(self.next + (total / SLICES).max(LEAST_SLICE));
         let tables = self.tables.clone();
@@ -83,7 +83,7 @@ impl Pass {
         first: u32,
         end: u32,
         now: u64,
-        ended: &mut impl FnMut(&Ended, &Directory),
+        ended: &mut impl FnMut(&Ended),
     ) -> u32 {
         let last = first + table.buckets();
         let from = self.next.clamp(first, last) - first;
@@ -94,10 +94,7 @@ impl Pass {
             census.note(seen, directory);
             let gone = directory.gone.contains(&seen.entry.service);
             if seen.reverse && (seen.freed || gone) {
-                ended(
-                    &Ended { reverse: *seen, forward: forward_of(table, seen, directory) },
-                    directory,
-                );
+                ended(&Ended { reverse: *seen, forward: forward_of(table, seen, directory) });
             }
             if gone { Fate::Goes } else { Fate::Stays }
         });
@@ -124,14 +121,14 @@ pub fn forward_of<B: NatBody>(
 pub fn start(
     registry: &Arc<Registry>,
     clock: Clock,
-    ended: impl FnMut(&Ended, &Directory) + Send + 'static,
+    ended: impl FnMut(&Ended) + Send + 'static,
 ) -> io::Result<()> {
     let registry = Arc::downgrade(registry);
     let thread = thread::Builder::new().name("nat-sweep".to_owned());
     thread.spawn(move || run(&registry, clock, ended)).map(drop)
 }
 
-fn run(registry: &Weak<Registry>, mut clock: Clock, mut ended: impl FnMut(&Ended, &Directory)) {
+fn run(registry: &Weak<Registry>, mut clock: Clock, mut ended: impl FnMut(&Ended)) {
     loop {
         let Some(pass) = registry.upgrade().map(|registry| Pass::begin(&registry)) else { return };
         match whole(pass, &mut clock, &mut ended) {
@@ -147,11 +144,7 @@ fn run(registry: &Weak<Registry>, mut clock: Clock, mut ended: impl FnMut(&Ended
     }
 }
 
-fn whole(
-    mut pass: Pass,
-    clock: &mut Clock,
-    ended: &mut impl FnMut(&Ended, &Directory),
-) -> io::Result<Census> {
+fn whole(mut pass: Pass, clock: &mut Clock, ended: &mut impl FnMut(&Ended)) -> io::Result<Census> {
     while pass.slice(clock.now()?, ended) {
         thread::sleep(PAUSE);
     }

@@ -156,7 +156,7 @@ impl World {
     pub fn sweep(&mut self) {
         let registry = self.controller.nat.clone();
         let mut pass = Pass::begin(&registry);
-        while pass.slice(self.controller.plane.now, &mut |_, _| {}) {}
+        while pass.slice(self.controller.plane.now, &mut |_| {}) {}
         registry.set_census(pass.finish());
     }
 
