@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod health;
 pub mod loader;
+pub mod nat;
 pub mod netlink;
 pub mod slots;
 pub mod state;

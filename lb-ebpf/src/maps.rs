@@ -3,11 +3,12 @@
 //! `FLOWS` and the tables of translated flows are set at load.
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, ProgramArray, SkStorage};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage};
 use aya_ebpf::macros::btf_map;
 use lb_common::abi::{
     self, Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, NarrowBucket,
-    NatSettings, Peers, Pool, PortBucket, Service, Settings, Totals, VipBucket, WideBucket,
+    NatBegin, NatSettings, Peers, Pool, PortBucket, Service, Settings, Totals, VipBucket,
+    WideBucket,
 };
 use lb_common::datapath::Next;
 
@@ -72,6 +73,10 @@ pub static NAT_SETTINGS: Array<NatSettings, 1, MAPPED> = Array::new();
 
 #[btf_map]
 pub static POOLS: Array<Pool, { abi::MAX_POOLS as usize }, MAPPED> = Array::new();
+
+/// Flows that began, for the daemon's log.
+#[btf_map]
+pub static NAT_EVENTS: RingBuf<NatBegin, { abi::NAT_EVENT_BYTES as usize }> = RingBuf::new();
 
 #[btf_map]
 pub static NARROW: Array<NarrowBucket, 1, MAPPED> = Array::new();

@@ -1,6 +1,8 @@
 //! The second program's maps: translated flows.
 
-use lb_common::abi::{Handoff, NarrowBody, NatBucket, NatSettings, Pool, WideBody};
+use lb_common::abi::{
+    Draft, Handoff, NarrowBody, NatBegin, NatBucket, NatSettings, Pool, WideBody,
+};
 use lb_common::datapath::nat::NatTables;
 use lb_common::hash::{FlowWords, is_v4};
 use lb_common::nat::table::{self, Claim, NOWHERE, NatHash, Offer, Table, Taking};
@@ -216,6 +218,36 @@ impl NatTables for Maps {
     #[inline(always)]
     fn wide_new(&self) -> &WideNew {
         &WideNew
+    }
+
+    #[inline(never)]
+    fn count_refused(&self, id: u16) {
+        if let Some(counters) = maps::BACKEND_STATS.get_ptr_mut(id as u32) {
+            // SAFETY: as in `count_reply`.
+            unsafe { (*counters).refused += 1 };
+        }
+    }
+
+    #[inline(never)]
+    fn log_begin(&self, handoff: &Handoff) {
+        let Draft { forward, .. } = &handoff.draft;
+        if let Some(mut record) = maps::NAT_EVENTS.reserve(0) {
+            record.write(NatBegin {
+                outside: handoff.flow,
+                inside: forward.to,
+                at: forward.began,
+                service: forward.service,
+                backend: forward.backend,
+                reserved: 0,
+            });
+            record.submit(0);
+            return;
+        }
+        // The daemon is gone, or does not keep up.
+        if let Some(counters) = maps::BACKEND_STATS.get_ptr_mut(forward.backend as u32) {
+            // SAFETY: as in `count_reply`.
+            unsafe { (*counters).unlogged += 1 };
+        }
     }
 
     #[inline(always)]

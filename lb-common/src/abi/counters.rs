@@ -55,7 +55,7 @@ pub const TOTALS_LEN: usize = size_of::<Totals>() / 8;
 
 const _: () = assert!(TOTALS_LEN == 14 + DropReason::CAPACITY);
 
-/// Traffic of one backend of one service. 48 bytes.
+/// Traffic of one backend of one service. 64 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C, align(8))]
 pub struct BackendCounters {
@@ -69,6 +69,38 @@ pub struct BackendCounters {
     /// Translated answers: packets, and frame bytes as received.
     pub reply_packets: u64,
     pub reply_bytes: u64,
+    /// New flows to it that found no source in their service's pool.
+    pub refused: u64,
+    /// Flows that began without a record for the log.
+    pub unlogged: u64,
 }
 
-const _: () = assert!(size_of::<BackendCounters>() == 48);
+/// Length of [`BackendCounters`] as an array of u64.
+pub const BACKEND_COUNTERS_LEN: usize = size_of::<BackendCounters>() / 8;
+
+const _: () = assert!(BACKEND_COUNTERS_LEN == 8);
+
+impl BackendCounters {
+    pub const fn of_words(words: [u64; BACKEND_COUNTERS_LEN]) -> Self {
+        let [
+            packets,
+            bytes,
+            new_connections,
+            unresolved,
+            reply_packets,
+            reply_bytes,
+            refused,
+            unlogged,
+        ] = words;
+        Self {
+            packets,
+            bytes,
+            new_connections,
+            unresolved,
+            reply_packets,
+            reply_bytes,
+            refused,
+            unlogged,
+        }
+    }
+}

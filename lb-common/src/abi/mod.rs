@@ -17,12 +17,12 @@ mod slot;
 mod vip;
 
 pub use backend::{Backend, backend_flags};
-pub use counters::{Answer, BackendCounters, TOTALS_LEN, Totals};
+pub use counters::{Answer, BACKEND_COUNTERS_LEN, BackendCounters, TOTALS_LEN, Totals};
 pub use flow::{FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState};
 pub use nat::{
-    Draft, Handoff, MAX_POOLS, NAT_WAYS, NarrowBody, NarrowBucket, NatBody, NatBucket, NatEntry,
-    NatHop, NatLine, NatMeta, NatRest, NatSettings, NatState, POOL_ADDRESSES, Pool, WideBody,
-    WideBucket, mac_of, mac_word,
+    Draft, Handoff, MAX_POOLS, NAT_EVENT_BYTES, NAT_WAYS, NarrowBody, NarrowBucket, NatBegin,
+    NatBody, NatBucket, NatEntry, NatHop, NatLine, NatMeta, NatRest, NatSettings, NatState,
+    POOL_ADDRESSES, Pool, WideBody, WideBucket, mac_of, mac_word,
 };
 pub use owners::{Owners, SEE_WORD, SLOTS_PER_OWNERS, SlotStore};
 pub use peers::{PEERS, Peer, Peers};
@@ -55,6 +55,7 @@ pub mod map_names {
     pub const NARROW_NEW: &str = "NARROW_NEW";
     pub const WIDE: &str = "WIDE";
     pub const WIDE_NEW: &str = "WIDE_NEW";
+    pub const NAT_EVENTS: &str = "NAT_EVENTS";
     pub const HANDOFF: &str = "HANDOFF";
     pub const PROGRAMS: &str = "PROGRAMS";
     pub const SOCKET_PEERS: &str = "SOCKET_PEERS";

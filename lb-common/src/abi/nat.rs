@@ -142,6 +142,12 @@ impl NatMeta {
         (self.0 >> 40) & 0xf == NatState::Free as u64
     }
 
+    /// Whether a line that was as `other` says still holds the same flow.
+    #[inline(always)]
+    pub const fn is_same_use(self, other: Self) -> bool {
+        self.in_use() && (self.0 ^ other.0) >> 44 == 0
+    }
+
     /// Claimed for a key with this tag.
     #[inline(always)]
     pub const fn claimed(self, tag: u16) -> Self {
@@ -580,10 +586,31 @@ pub struct NatSettings {
     pub mixed: u32,
     /// The least MTU of all interfaces; longer answers are checked.
     pub least_mtu: u32,
-    pub reserved: [u32; 2],
+    /// 1: flows that begin are told to the daemon, see [`NatBegin`].
+    pub log: u32,
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<NatSettings>() == 64);
+
+/// A flow that began, for the log. 96 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(8))]
+pub struct NatBegin {
+    /// The client's packet as it came, and as it leaves.
+    pub outside: FlowWords,
+    pub inside: FlowWords,
+    /// In ticks.
+    pub at: u64,
+    pub service: u16,
+    pub backend: u16,
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<NatBegin>() == 96);
+
+/// Size of the ring buffer that they go through.
+pub const NAT_EVENT_BYTES: u32 = 1 << 20;
 
 /// A flow that is being opened or moved. In a map: it would not fit the stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -14,6 +14,8 @@
 pub mod flow;
 pub mod lives;
 mod shared;
+#[cfg(not(target_arch = "bpf"))]
+pub mod sweep;
 pub mod table;
 
 #[cfg(test)]

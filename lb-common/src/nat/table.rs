@@ -97,6 +97,11 @@ impl NatHash {
         self.0
     }
 
+    /// The buckets that a line of this key may be in.
+    pub const fn buckets(self, count: u32) -> [u32; 2] {
+        [self.first(count), self.second(count)]
+    }
+
     #[inline(always)]
     const fn first(self, buckets: u32) -> u32 {
         scale(self.0 as u32, buckets)

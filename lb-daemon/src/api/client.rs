@@ -35,7 +35,12 @@ impl Error {
 
 /// Asks the daemon behind `socket`, and waits for its answer for so long.
 pub fn ask(socket: &Path, command: Command, patience: Duration) -> Result<Reply, Error> {
-    let line = exchange(socket, command, patience).map_err(|source| {
+    send(socket, &Request::new(command), patience)
+}
+
+/// The same with any request.
+pub fn send(socket: &Path, request: &Request, patience: Duration) -> Result<Reply, Error> {
+    let line = exchange(socket, request, patience).map_err(|source| {
         let path = socket.to_owned();
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NotRunning(path),
@@ -57,11 +62,11 @@ pub fn ask(socket: &Path, command: Command, patience: Duration) -> Result<Reply,
     }
 }
 
-fn exchange(socket: &Path, command: Command, patience: Duration) -> io::Result<Vec<u8>> {
+fn exchange(socket: &Path, request: &Request, patience: Duration) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
-    let mut request = serde_json::to_vec(&Request::new(command))?;
+    let mut request = serde_json::to_vec(request)?;
     request.push(b'\n');
     stream.write_all(&request)?;
     let mut response = Vec::new();

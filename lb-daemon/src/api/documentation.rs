@@ -1,5 +1,7 @@
 //! Holds docs/stats.md to the types it documents.
 
+use std::collections::BTreeSet;
+
 use lb_common::{abi::Answer, reason::DropReason};
 use serde_json::Value;
 
@@ -7,6 +9,8 @@ use super::{
     protocol::{Command, ErrorCode, Reply, Request, Response},
     types::Stats,
 };
+
+use crate::nat::{FlowReport, STATES};
 
 const DOCUMENT: &str = include_str!("../../../docs/stats.md");
 
@@ -50,6 +54,16 @@ fn every_reason_and_answer_is_in_the_example_and_explained() {
 }
 
 #[test]
+fn a_flow_has_every_field_and_every_state_is_in_the_example() {
+    let flow: FlowReport = serde_json::from_value(blocks()[1].clone()).unwrap();
+    assert_eq!(serde_json::to_value(flow).unwrap(), blocks()[1]);
+    let nat = example().nat;
+    let states: BTreeSet<_> = STATES.iter().map(|state| state.name().to_owned()).collect();
+    assert_eq!(nat.states.keys().cloned().collect::<BTreeSet<_>>(), states);
+    assert_eq!(nat.states.values().sum::<u64>(), nat.flows);
+}
+
+#[test]
 fn every_request_is_documented_as_it_is_sent() {
     for command in Command::ALL {
         let line = serde_json::to_string(&Request::new(command)).unwrap();
@@ -65,12 +79,13 @@ fn every_error_code_is_documented_and_the_example_is_one() {
         ErrorCode::UnknownCommand,
         ErrorCode::NotPermitted,
         ErrorCode::BadConfiguration,
+        ErrorCode::NotFound,
         ErrorCode::Failed,
     ] {
         let name = serde_json::to_value(code).unwrap();
         assert!(DOCUMENT.contains(&format!("| `{}` |", name.as_str().unwrap())), "{name}");
     }
-    let response: Response = serde_json::from_value(blocks()[1].clone()).unwrap();
+    let response: Response = serde_json::from_value(blocks()[2].clone()).unwrap();
     let Reply::Error(error) = response.reply else { panic!("{response:?}") };
     assert_eq!(error.code, ErrorCode::BadConfiguration);
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::types::Stats;
+use crate::nat::{Page, Query};
 
 pub const VERSION: u32 = 1;
 
@@ -16,16 +17,18 @@ pub enum Command {
     Stats,
     Reload,
     Version,
+    Flows,
 }
 
 impl Command {
-    pub const ALL: [Self; 3] = [Self::Stats, Self::Reload, Self::Version];
+    pub const ALL: [Self; 4] = [Self::Stats, Self::Reload, Self::Version, Self::Flows];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stats => "stats",
             Self::Reload => "reload",
             Self::Version => "version",
+            Self::Flows => "flows",
         }
     }
 
@@ -35,15 +38,22 @@ impl Command {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Request {
     pub version: u32,
     pub command: Command,
+    /// Of `flows`: which ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<Query>,
 }
 
 impl Request {
     pub const fn new(command: Command) -> Self {
-        Self { version: VERSION, command }
+        Self { version: VERSION, command, query: None }
+    }
+
+    pub const fn flows(query: Query) -> Self {
+        Self { version: VERSION, command: Command::Flows, query: Some(query) }
     }
 
     /// Reads a line. The version is looked at first: of another version nothing
@@ -56,6 +66,7 @@ impl Request {
         #[derive(Deserialize)]
         struct Commanded {
             command: String,
+            query: Option<Query>,
         }
         let malformed = |e: serde_json::Error| {
             Error::new(
@@ -70,9 +81,9 @@ impl Request {
                 format!("protocol version {version} asked, this daemon speaks {VERSION}"),
             ));
         }
-        let Commanded { command: name } = serde_json::from_slice(line).map_err(malformed)?;
+        let Commanded { command: name, query } = serde_json::from_slice(line).map_err(malformed)?;
         match Command::ALL.into_iter().find(|command| command.name() == name) {
-            Some(command) => Ok(Self { version, command }),
+            Some(command) => Ok(Self { version, command, query }),
             None => {
                 let known = Command::ALL.map(Command::name).join(", ");
                 Err(Error::new(
@@ -98,6 +109,7 @@ pub enum Reply {
     Reload(Reloaded),
     /// To `version`, whose name the protocol's own version has taken.
     Daemon(DaemonVersion),
+    Flows(Page),
     Error(Error),
 }
 
@@ -107,6 +119,7 @@ impl Reply {
             Self::Stats(_) => "stats",
             Self::Reload(_) => "reload",
             Self::Daemon(_) => "daemon",
+            Self::Flows(_) => "flows",
             Self::Error(_) => "error",
         }
     }
@@ -173,6 +186,8 @@ pub enum ErrorCode {
     BadConfiguration,
     /// The request was right, carrying it out failed.
     Failed,
+    /// What was asked for by name does not exist.
+    NotFound,
     /// A code of a newer daemon.
     #[serde(other)]
     Unknown,
@@ -193,6 +208,10 @@ mod tests {
         let line = serde_json::to_vec(&request).unwrap();
         assert_eq!(line, br#"{"version":1,"command":"stats"}"#);
         assert_eq!(Request::parse(&line), Ok(request));
+        let query = Query { client: Some("10.0.0.1".into()), ..Query::default() };
+        let line = br#"{"version":1,"command":"flows","query":{"client":"10.0.0.1"}}"#;
+        assert_eq!(serde_json::to_vec(&Request::flows(query.clone())).unwrap(), line);
+        assert_eq!(Request::parse(line), Ok(Request::flows(query)));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::{
     protocol::{Command, DaemonVersion, Error, ErrorCode, Reloaded, Reply, Request, Response},
     types::Stats,
 };
+use crate::nat::{Page, Query};
 
 /// Longest request, newline included.
 const REQUEST_LIMIT: u64 = 4096;
@@ -40,6 +41,7 @@ const CONNECTIONS: usize = 64;
 pub trait Handler: Send + Sync + 'static {
     fn stats(&self) -> impl Future<Output = Result<Stats, Error>> + Send;
     fn reload(&self) -> impl Future<Output = Result<Reloaded, Error>> + Send;
+    fn flows(&self, query: Query) -> impl Future<Output = Result<Page, Error>> + Send;
 }
 
 /// Listens until dropped, which also removes the socket.
@@ -145,7 +147,7 @@ impl<H: Handler> Service<H> {
         let peer = stream.peer_cred()?.uid();
         let reply = match timeout(REQUEST_TIME, read_request(&mut stream)).await {
             Ok(request) => match request? {
-                Ok(request) => self.answer(request.command, peer).await,
+                Ok(request) => self.answer(request, peer).await,
                 Err(refusal) => Reply::Error(refusal),
             },
             Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "it sent no request")),
@@ -155,7 +157,8 @@ impl<H: Handler> Service<H> {
         timeout(RESPONSE_TIME, stream.write_all(&line)).await?
     }
 
-    async fn answer(&self, command: Command, peer: u32) -> Reply {
+    async fn answer(&self, request: Request, peer: u32) -> Reply {
+        let Request { command, query, .. } = request;
         if command.changes_something() && peer != 0 && peer != geteuid().as_raw() {
             let message = format!("{} is root's to ask for; try it with sudo", command.name());
             return Reply::Error(Error::new(ErrorCode::NotPermitted, message));
@@ -163,6 +166,7 @@ impl<H: Handler> Service<H> {
         let reply = match command {
             Command::Stats => self.handler.stats().await.map(|s| Reply::Stats(Box::new(s))),
             Command::Reload => self.handler.reload().await.map(Reply::Reload),
+            Command::Flows => self.handler.flows(query.unwrap_or_default()).await.map(Reply::Flows),
             Command::Version => Ok(Reply::Daemon(self.version.clone())),
         };
         reply.unwrap_or_else(Reply::Error)

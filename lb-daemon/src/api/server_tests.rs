@@ -22,6 +22,10 @@ impl Handler for Fake {
         Ok(Stats { instance: "test".into(), ..Stats::default() })
     }
 
+    async fn flows(&self, query: Query) -> Result<Page, Error> {
+        Ok(Page { more: query.limit.unwrap_or_default() as u64, ..Page::default() })
+    }
+
     async fn reload(&self) -> Result<Reloaded, Error> {
         match self.reloads.fetch_add(1, Ordering::Relaxed) {
             0 => Ok(Reloaded { changes: vec!["service web added".into()], ..Reloaded::default() }),
@@ -128,10 +132,16 @@ async fn only_root_may_change_something() {
         version: DaemonVersion { daemon: "1".into(), instance: "main".into(), pid: 1 },
     };
     let stranger = geteuid().as_raw() + 1;
-    assert_eq!(code(service.answer(Command::Reload, stranger).await), ErrorCode::NotPermitted);
+    assert_eq!(
+        code(service.answer(Request::new(Command::Reload), stranger).await),
+        ErrorCode::NotPermitted
+    );
     assert_eq!(service.handler.reloads.load(Ordering::Relaxed), 0);
-    assert!(matches!(service.answer(Command::Stats, stranger).await, Reply::Stats(_)));
-    assert!(matches!(service.answer(Command::Reload, 0).await, Reply::Reload(_)));
+    assert!(matches!(
+        service.answer(Request::new(Command::Stats), stranger).await,
+        Reply::Stats(_)
+    ));
+    assert!(matches!(service.answer(Request::new(Command::Reload), 0).await, Reply::Reload(_)));
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ Exit codes:
   1  it failed; the message says why
   2  the configuration or the command line is wrong
   3  no daemon is running for this instance
-  4  not permitted: needs root (or, for stats, the configured group)"
+  4  not permitted: needs root (or, for stats and flows, the configured group)"
 )]
 pub struct Cli {
     /// Which balancer of this host: 1 to 32 of a-z, 0-9 and -
@@ -53,6 +53,7 @@ pub enum Command {
     Check(Check),
     Reload(Reload),
     Stats(Stats),
+    Flows(Flows),
     Unload(Unload),
 }
 
@@ -150,6 +151,43 @@ pub struct Stats {
     /// Also drop reasons and answers that are zero
     #[arg(long, conflicts_with = "json")]
     pub all: bool,
+}
+
+/// Show translated flows (`nat`, `dnat`): who talks to which backend through which port
+///
+/// Live flows and ports that rest, as the tables have them at this moment: the
+/// client, the VIP, the source that the backend sees, the backend, the state
+/// (docs/nat.md explains them), and the bytes of both directions. Needs root, or
+/// membership of the group named by `control.group` in the file. Flows of the past
+/// are in the file that `nat_log` names.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  lb-daemon flows --client 192.0.2.7
+  lb-daemon flows --service web --backend web-2 --limit 20
+  lb-daemon flows --json --limit 0 | jq -r 'select(.snat_port == 41234) | .client'
+
+See `lb-daemon --help` for exit codes.")]
+pub struct Flows {
+    /// Only of this service
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+
+    /// Only of this client: an address, or address:port
+    #[arg(long, value_name = "ADDRESS")]
+    pub client: Option<String>,
+
+    /// Only to this backend: its name, its address, or address:port
+    #[arg(long, value_name = "BACKEND")]
+    pub backend: Option<String>,
+
+    /// Show so many at most; 0: all
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub limit: usize,
+
+    /// Print one JSON object per flow and line; docs/stats.md explains it
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Detach the XDP program and remove its maps: stop balancing

@@ -48,7 +48,7 @@ impl Failure {
             ),
             client::Error::Refused(refusal) => {
                 let code = match refusal.code {
-                    ErrorCode::BadConfiguration => Code::Wrong,
+                    ErrorCode::BadConfiguration | ErrorCode::NotFound => Code::Wrong,
                     ErrorCode::NotPermitted => Code::NotPermitted,
                     _ => Code::Failed,
                 };

@@ -1,11 +1,13 @@
-//! The commands: `run`, `check`, `reload`, `stats`, `unload`.
+//! The commands: `run`, `check`, `reload`, `stats`, `flows`, `unload`.
 
 mod args;
 mod check;
 mod failure;
+mod flows;
 mod reload;
 mod render;
 mod run;
+mod screen;
 mod stats;
 mod unload;
 
@@ -24,6 +26,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Reload(_) => reload::reload(&instance),
         Command::Stats(arguments) => stats::stats(&instance, &arguments),
+        Command::Flows(arguments) => flows::flows(&instance, &arguments),
         Command::Unload(_) => unload::unload(&instance),
     };
     match done {

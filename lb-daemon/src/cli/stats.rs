@@ -1,7 +1,5 @@
 //! `lb-daemon stats`: ask, choose, print; with `--watch` again and again.
 
-mod screen;
-
 use std::{
     io::{self, IsTerminal, Write},
     time::Duration,
@@ -11,6 +9,7 @@ use super::{
     Failure, args,
     failure::Code,
     render::{View, render},
+    screen,
 };
 use crate::api::{
     Instance, RuntimeDir, client,

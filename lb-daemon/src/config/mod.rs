@@ -41,5 +41,6 @@ pub use model::{
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::default_table_size;
+pub use raw::nearest::nearest;
 pub use report::Severity;
 pub use show::effective_yaml;

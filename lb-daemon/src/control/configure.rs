@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ControlError, Controller, changes, service_entry, targets, translation};
+use super::{
+    ControlError, Controller, changes, service_entry, targets,
+    translation::{self, has_dnat},
+};
 use crate::{
     api::protocol::Reloaded,
     config::Config,
@@ -36,42 +39,61 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Maps cannot change their size while packets use them.
     fn keep_map_sizes(&mut self, mut config: Config) -> Config {
         let (now, wanted) = (self.config.limits, config.limits);
-        let same = MapSizes::of(&now) == MapSizes::of(&wanted);
+        let same = (now.slot_space, now.flow_entries) == (wanted.slot_space, wanted.flow_entries);
         let what = format!(
-            "slot_space {}, flow_entries {}, nat_flows {} and nat_flows_wide {} take effect only \
-             with new maps: stop the daemon, run `lb-daemon unload` and start it again (every \
-             flow is then assigned anew)",
-            wanted.slot_space, wanted.flow_entries, wanted.nat_flows, wanted.nat_flows_wide
+            "slot_space {} and flow_entries {} take effect only with new maps: stop the daemon, \
+             run `lb-daemon unload` and start it again (every flow is then assigned anew)",
+            wanted.slot_space, wanted.flow_entries
         );
         self.trouble("limits", (!same).then_some(what));
         config.limits.slot_space = now.slot_space;
         config.limits.flow_entries = now.flow_entries;
-        config.limits.nat_flows = now.nat_flows;
-        config.limits.nat_flows_wide = now.nat_flows_wide;
         config
+    }
+
+    /// Tables of translated flows stay as they are while there are flows in them.
+    fn compare_tables(&mut self) {
+        let wanted = MapSizes::of(&self.config.limits);
+        let present = self.nat.tables().buckets();
+        let smaller = present.narrow < wanted.narrow() || present.wide < wanted.wide();
+        let what = format!(
+            "nat_flows {} and nat_flows_wide {} need larger tables than those that hold flows now \
+             (for {} and {}): `lb-daemon reload` makes them when the present ones are empty, as \
+             does a restart; or stop the daemon, run `lb-daemon unload` and start it again (every \
+             flow is then assigned anew)",
+            wanted.nat_flows,
+            wanted.nat_flows_wide,
+            MapSizes::flows_in(present.narrow),
+            MapSizes::flows_in(present.wide)
+        );
+        self.trouble("limits of translated flows", smaller.then_some(what));
     }
 
     fn adopt(&mut self, config: Arc<Config>) -> Result<(), ControlError> {
         // Everything that can fail comes before anything is changed.
         let key = hash_key(&config.seed, self.identity.generated_key)?;
         let mut identity = self.identity.clone();
-        identity.admit(&config)?;
+        identity.admit(&config, self.resting_entries.iter().map(|one| one.entry))?;
         self.state_file.write(&identity)?;
         self.identity = identity;
         self.key = key;
         self.config = config;
+        self.compare_tables();
         self.allocate_tables()?;
         let present = self.plane.nat_settings();
         // Another key would lose the flows that are there.
         let key = if present.key == [0; 2] { self.key.map(|word| !word) } else { present.key };
-        let nat_settings = translation::settings(&self.config, key, self.plane.ticks());
+        let nat_settings = translation::settings(
+            &self.config,
+            self.nat.tables().buckets(),
+            key,
+            self.plane.ticks(),
+        );
         if present != nat_settings {
             self.plane.set_nat_settings(&nat_settings);
         }
-        let settings = service_entry::settings(&self.config, self.plane.ticks());
-        if self.plane.settings() != settings {
-            self.plane.set_settings(&settings);
-        }
+        self.directory_stale = true;
+        self.put_settings();
         self.view.retain(&targets(&self.config));
         self.recall_returned();
         self.refresh()?;
@@ -80,6 +102,15 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         self.remove_departed_services()?;
         self.queue_all();
         Ok(())
+    }
+
+    pub(super) fn put_settings(&mut self) {
+        // Before a flow of such a service can begin, and until the last has ended.
+        let dnat = has_dnat(&self.config) || self.marks.has_backends();
+        let settings = service_entry::settings(&self.config, dnat, self.plane.ticks());
+        if self.plane.settings() != settings {
+            self.plane.set_settings(&settings);
+        }
     }
 
     /// Finds room for the tables of services that have none.

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, hash::Hash, time::Instant};
 
-use lb_common::abi::BackendCounters;
+use lb_common::{abi::BackendCounters, reason::DropReason};
 
-use super::Controller;
+use super::{Controller, PoolName};
 use crate::{dataplane::DataPlane, slots::SlotMemory};
 
 /// Growth per second.
@@ -35,6 +35,8 @@ pub(super) fn add(a: BackendCounters, b: BackendCounters) -> BackendCounters {
         unresolved: a.unresolved.wrapping_add(b.unresolved),
         reply_packets: a.reply_packets.wrapping_add(b.reply_packets),
         reply_bytes: a.reply_bytes.wrapping_add(b.reply_bytes),
+        refused: a.refused.wrapping_add(b.refused),
+        unlogged: a.unlogged.wrapping_add(b.unlogged),
     }
 }
 
@@ -84,6 +86,32 @@ fn growth(before: &BackendCounters, now: &BackendCounters, seconds: f64) -> Opti
 }
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
+    /// New translated flows for which a table was full.
+    pub fn flows_without_room(&self) -> u64 {
+        let totals = self.plane.totals();
+        totals.map_or(0, |totals| totals.dropped[DropReason::NatFull as usize])
+    }
+
+    /// The pool that flows to a backend get their sources from.
+    pub fn pool_of(&self, id: u16) -> Option<PoolName> {
+        let directory = self.nat.directory();
+        let backend = directory.backends.get(&id)?;
+        let mut services = self.config.services.iter();
+        let service = services.find(|one| one.name == backend.service)?;
+        let snat = service.mode.snat()?;
+        let mut addresses: Vec<_> =
+            snat.toward(backend.address).map(|address| address.to_string()).collect();
+        if addresses.is_empty() {
+            let hop = self.view.next_hops.get(&backend.address).and_then(|hop| hop.as_ref().ok());
+            addresses.extend(hop.and_then(|hop| hop.source).map(|source| source.to_string()));
+        }
+        Some(PoolName {
+            pool: format!("{}:{}", addresses.join("+"), snat.ports),
+            service: service.name.clone(),
+            backend: backend.address.to_string(),
+        })
+    }
+
     /// All backends of services.
     pub fn backend_ids(&self) -> Vec<u16> {
         let services = self.identity.services.values();

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{ControlError, Controller};
+use super::{ControlError, Controller, lingering::Reason};
 use crate::{dataplane::DataPlane, slots::SlotMemory, state::FormerTraffic};
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
@@ -31,7 +31,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             for table in known.table.iter().chain(&known.old_table) {
                 self.space.release(table.base, now);
             }
-            self.resting_entries.push((known.entry, now));
+            self.rest_entry(known.entry, now, Reason::Removed);
             self.services.remove(&name);
             self.queue.remove(&name);
             self.troubles.remove(&name);
@@ -45,6 +45,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let back: Vec<u16> = self.retired.difference(&departed).copied().collect();
         for id in back {
             self.engine.recall_id(id);
+            self.waiting_ids.remove(&id);
             self.retired.remove(&id);
         }
     }
@@ -60,9 +61,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
     }
 
-    /// Numbers of backends that neither a slot nor a flow names any more.
+    /// Gives back numbers of backends that nothing names any more.
     pub(super) fn release_ids(&mut self) -> Result<(), ControlError> {
-        let free = self.engine.take_free_ids();
+        let free = self.unneeded_ids();
         if free.is_empty() {
             return Ok(());
         }

@@ -127,7 +127,7 @@ mod tests {
     fn desired(text: &str, ready: impl Fn(&str) -> bool) -> Frontends {
         let config = config::parse("lb.yaml", text).unwrap().config;
         let mut identity = Identity::new([1, 2]);
-        identity.admit(&config).unwrap();
+        identity.admit(&config, []).unwrap();
         let around = (&LocalAddresses::default(), &Marks::default());
         Frontends::desired(&config, &identity, around, ready)
     }

@@ -23,7 +23,9 @@ mod departed;
 mod flows;
 mod frontends;
 mod interfaces;
+mod lingering;
 mod refresh;
+mod refusals;
 mod selection;
 mod service_entry;
 mod settle;
@@ -47,6 +49,7 @@ use lb_common::{maglev::Member, transition::Health};
 use crate::{
     config::Config,
     dataplane::{DataPlane, PortTable, Ticks, VipTable},
+    nat::Registry,
     slots::{Engine, SlotMemory, SlotSpace},
     state::{Identity, SeedError, StateError, StateFile},
 };
@@ -54,10 +57,12 @@ use crate::{
 pub use counters::{Rate, Rates};
 pub use flows::FlowScan;
 pub use interfaces::{InterfaceReport, Interfaces};
+pub use refusals::{PoolName, Refusals};
 pub use snapshot::Surroundings;
 pub use view::{Status, View, targets};
 pub use ways::problems as way_problems;
 
+use lingering::{FormerMode, RestingEntry};
 use selection::Selection;
 use translation::Marks;
 
@@ -91,8 +96,8 @@ pub struct Controller<P, M> {
     health: HashMap<u16, Health>,
     /// Services whose slots are to be brought to what they should be.
     queue: BTreeSet<String>,
-    /// Service entries that packets may still read, and since when.
-    resting_entries: Vec<(u16, u64)>,
+    /// Service entries that packets or flows may still read.
+    resting_entries: Vec<RestingEntry>,
     /// Backends that the engine was told are gone.
     retired: BTreeSet<u16>,
     /// What could not be done yet, by what it is about.
@@ -103,6 +108,15 @@ pub struct Controller<P, M> {
     flow_entries: u64,
     /// Addresses under which answers to translated flows arrive.
     marks: Marks,
+    /// Numbers of backends that no slot names, by the version of the directory
+    /// that a pass must know to say that no translated flow does.
+    waiting_ids: BTreeMap<u16, u64>,
+    /// Shared with those who look at translated flows.
+    nat: Arc<Registry>,
+    /// Of the last directory in there.
+    directory_version: u64,
+    /// It has to be made anew.
+    directory_stale: bool,
 }
 
 /// A configured service, as it is.
@@ -117,6 +131,7 @@ struct Live {
     shares: BTreeMap<u16, u32>,
     /// No slot has changed since.
     shares_hold: bool,
+    former_mode: FormerMode,
 }
 
 /// What a controller is made of.
@@ -127,12 +142,13 @@ pub struct Parts<P, M> {
     pub state_file: StateFile,
     pub identity: Identity,
     pub config: Config,
+    pub nat: Arc<Registry>,
 }
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Takes over what is in the maps. `fresh`: they are new and empty.
     pub fn new(parts: Parts<P, M>, fresh: bool) -> Result<Self, ControlError> {
-        let Parts { plane, slots, slot_space, state_file, identity, config } = parts;
+        let Parts { plane, slots, slot_space, state_file, identity, config, nat } = parts;
         let ticks_per_second = plane.ticks().per_second();
         let mut controller = Self {
             engine: Engine::new(slots, ticks_per_second),
@@ -154,16 +170,21 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             vip_removed: 0,
             flow_entries: 0,
             marks: Marks::default(),
+            waiting_ids: BTreeMap::new(),
+            nat,
+            directory_version: 0,
+            directory_stale: true,
         };
         if fresh {
             controller.identity.begin_anew(&controller.config);
         }
-        controller.take_over();
+        controller.take_over()?;
         Ok(controller)
     }
 
-    /// Reads back what an earlier daemon left: tables, and backends' health.
-    fn take_over(&mut self) {
+    /// Reads back what an earlier daemon left: tables, backends' health, and what
+    /// translated flows may need.
+    fn take_over(&mut self) -> Result<(), ControlError> {
         for service in self.identity.services.values() {
             for table in service.table.iter().chain(&service.old_table) {
                 self.space.reserve(table.base, table.count);
@@ -174,6 +195,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 self.health.insert(*id, health);
             }
         }
+        let now = self.plane.now()?;
+        self.find_resting_entries(now);
+        let version = self.next_version();
+        self.marks = Marks::found(&self.vips, version);
+        Ok(())
     }
 
     pub fn config(&self) -> &Arc<Config> {
@@ -204,10 +230,12 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         self.ports.pass(now, second);
         self.finish_table_changes(now)?;
         if self.queue.is_empty() {
-            self.clear_entries(now, second);
+            self.let_go(now, second)?;
         }
         self.retire_departed();
+        self.release_ids()?;
         self.forget_vips(now, second)?;
+        self.publish_directory();
         if !self.troubles.is_empty() {
             self.queue_all();
         }
@@ -216,17 +244,6 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     fn queue_all(&mut self) {
         self.queue.extend(self.config.services.iter().map(|service| service.name.clone()));
-    }
-
-    fn clear_entries(&mut self, now: u64, second: u64) {
-        let plane = &mut self.plane;
-        self.resting_entries.retain(|(entry, since)| {
-            let rests = now < since + second;
-            if !rests {
-                plane.set_service(*entry, &Default::default());
-            }
-            rests
-        });
     }
 
     fn trouble(&mut self, about: &str, what: Option<String>) {

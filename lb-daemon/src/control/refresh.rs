@@ -57,15 +57,21 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         for service in &config.services {
             self.refresh_service(service, now);
         }
-        let marks = Marks::of(&config, &self.view.next_hops);
+        let version = self.directory_version + 1;
+        let marks = Marks::of(&config, &self.view.next_hops).after(&self.marks, version);
         if marks != self.marks {
             self.marks = marks;
-            // Services that wait in the queue publish when they are done.
-            if self.queue.is_empty() {
-                self.publish()?;
-            }
+            self.follow_marks()?;
         }
         Ok(())
+    }
+
+    /// The VIP table and the settings follow the marks.
+    pub(super) fn follow_marks(&mut self) -> Result<(), ControlError> {
+        self.directory_stale = true;
+        self.put_settings();
+        // Services that wait in the queue publish when they are done.
+        if self.queue.is_empty() { self.publish() } else { Ok(()) }
     }
 
     fn refresh_service(&mut self, service: &Service, now: u64) {

@@ -4,7 +4,6 @@ use lb_common::abi::{
     ABI_VERSION, Budget, Service as Entry, Settings, Table, features, service_flags as flag,
 };
 
-use super::translation::has_dnat;
 use crate::{
     config::{Config, Mode, OnBackendDead, Protocol, Service, UdpFlows},
     dataplane::Ticks,
@@ -56,7 +55,8 @@ pub fn entry(
     }
 }
 
-pub fn settings(config: &Config, ticks: Ticks) -> Settings {
+/// `dnat`: some backend answers under its clients' addresses.
+pub fn settings(config: &Config, dnat: bool, ticks: Ticks) -> Settings {
     let limits = &config.limits;
     let mut budget_per_second = [0; 8];
     for (budget, rate) in [
@@ -72,7 +72,7 @@ pub fn settings(config: &Config, ticks: Ticks) -> Settings {
         abi_version: ABI_VERSION,
         ticks_per_second: ticks.per_second(),
         budget_per_second,
-        features: if has_dnat(config) { features::DNAT } else { 0 },
+        features: if dnat { features::DNAT } else { 0 },
         ..Settings::default()
     }
 }

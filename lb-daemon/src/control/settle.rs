@@ -10,6 +10,7 @@ use lb_common::abi::Service as Entry;
 use super::{
     ControlError, Controller,
     frontends::{Frontends, Step},
+    lingering::Reason,
     service_entry, table, translation,
 };
 use crate::{
@@ -122,7 +123,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     ) -> Result<(), ControlError> {
         let now = self.plane.now()?;
         let entry = service_entry::entry(service, known, stored, self.plane.ticks());
-        let is_there = self.plane.service(known.entry).table == entry.table;
+        let present = self.plane.service(known.entry);
+        let entry = self.with_former_mode(service, entry, &present, now);
+        let is_there = present.table == entry.table;
         if is_there {
             self.engine.adopt(known.id, entry, owners, now);
         } else {
@@ -140,13 +143,15 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         stored: StoredTable,
     ) -> Result<(), ControlError> {
         let present = self.plane.service(known.entry);
-        let mut entry = service_entry::entry(service, known, stored, self.plane.ticks());
+        let now = self.plane.now()?;
+        let entry = service_entry::entry(service, known, stored, self.plane.ticks());
+        let mut entry = self.with_former_mode(service, entry, &present, now);
         // A table without flows was changed without asking the one before.
         let tables = Entry { old_table: present.old_table, ..entry };
         let old_flag = lb_common::abi::service_flags::HAS_OLD_TABLE;
         entry = Entry { flags: entry.flags & !old_flag | present.flags & old_flag, ..tables };
         if entry != present {
-            let now = self.plane.now()?;
+            self.directory_stale = true;
             self.plane.set_service(known.entry, &entry);
             self.engine.set_policy(known.id, entry, now);
         }
@@ -178,7 +183,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         owners: &[u16],
     ) -> Result<bool, ControlError> {
         let now = self.plane.now()?;
-        let resting = self.resting_entries.iter().map(|(entry, _)| *entry);
+        let resting = self.resting_entries.iter().map(|one| one.entry);
         let room = self.identity.spare_entry(resting);
         let base = self.space.allocate(service.table_size, now);
         let (Some(place), Some(base)) = (room, base) else {
@@ -205,7 +210,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         });
         match changed {
             Ok(()) => {
-                self.resting_entries.push((known.entry, now));
+                self.rest_entry(known.entry, now, Reason::Moved(service.name.clone()));
                 self.trouble(&service.name, None);
                 tracing::info!(
                     "service {}: moving to a new table of {} slots; flows stay where they are",
@@ -268,6 +273,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             }
         }
         self.trouble("frontends", trouble);
+        self.publish_directory();
         Ok(())
     }
 }

@@ -7,15 +7,16 @@ use std::{
 
 use lb_common::abi::BackendCounters;
 
-use super::{ControlError, Controller, Rate, Rates, counters::add};
+use super::{ControlError, Controller, Rate, Rates, counters::add, translation};
 use crate::{
     api::types::{
         BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats, LOCAL,
-        NextHopStats, Port, ServiceStats, SlotStats, Stats, Totals, Traffic,
+        NatLogStats, NatStats, NextHopStats, Port, ServiceStats, SlotStats, Stats, Totals, Traffic,
     },
     config::{Backend, Ports, Service},
     dataplane::DataPlane,
     health::State,
+    loader::MapSizes,
     netlink::NextHop,
     slots::SlotMemory,
     state::{FormerTraffic, ServiceIdentity},
@@ -31,6 +32,7 @@ pub struct Surroundings<'a> {
     pub rates: &'a Rates<u16>,
     pub local_clients: bool,
     pub warnings: Vec<String>,
+    pub nat_log: Option<NatLogStats>,
 }
 
 /// What the maps say of a backend.
@@ -40,6 +42,8 @@ struct Found {
     rate: Rate,
     /// Its own, out of `size`.
     slots: Option<u32>,
+    /// Translated flows.
+    flows: u64,
     size: u32,
 }
 
@@ -73,6 +77,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 store_failed: totals.store_failed,
             },
             local_clients: around.local_clients,
+            nat: self.nat_stats(around.nat_log),
             pending: self.pending(),
             warnings,
         })
@@ -97,6 +102,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         service: &Service,
         rates: &Rates<u16>,
     ) -> Result<ServiceStats, ControlError> {
+        let census = self.nat.census();
         let live = self.services.get(&service.name);
         let known = self.identity.services.get(&service.name);
         let mut by_id = HashMap::new();
@@ -114,6 +120,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 id,
                 counters: id.and_then(|id| by_id.get(&id)).copied().unwrap_or_default(),
                 rate: id.map(|id| rates.get(id)).unwrap_or_default(),
+                flows: id.and_then(|id| census.backends.get(&id)).copied().unwrap_or(0),
                 slots: live.zip(id).and_then(|(live, id)| live.shares.get(&id)).copied(),
                 size,
             };
@@ -140,6 +147,18 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 .is_some_and(|selection| selection.fail_open),
             backends,
         })
+    }
+
+    fn nat_stats(&self, log: Option<NatLogStats>) -> NatStats {
+        let census = self.nat.census();
+        let buckets = self.nat.tables().buckets();
+        NatStats {
+            flows: census.flows(),
+            states: census.by_state().map(|(state, n)| (state.name().to_owned(), n)).collect(),
+            capacity: capacity(buckets.narrow),
+            capacity_wide: capacity(buckets.wide),
+            log,
+        }
     }
 
     fn slot_stats(&self, known: &ServiceIdentity) -> SlotStats {
@@ -173,6 +192,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             traffic: traffic(&found.counters, found.rate),
             connections: connections(&found.counters, found.rate),
             unresolved: found.counters.unresolved,
+            reply_packets: found.counters.reply_packets,
+            reply_bytes: found.counters.reply_bytes,
+            flows: found.flows,
+            flows_limit: translation::sources(service, backend.address),
+            refused: found.counters.refused,
             next_hop: match hop {
                 Some(Ok(hop)) => {
                     let mtu = found.id.map_or(0, |id| self.plane.backend(id).mtu);
@@ -203,9 +227,28 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                     service.name
                 ));
             }
+            let former = self.services.get(&service.name).map(|live| live.former_mode);
+            if former.is_some_and(|former| former.direct_until.is_some()) {
+                sentences.push(format!(
+                    "service {}: TCP connections from before it translated go on untranslated until \
+                     they have been idle for {:?}",
+                    service.name, service.idle.tcp
+                ));
+            }
+            if former.is_some_and(|former| former.translated.is_some()) {
+                sentences.push(format!(
+                    "service {}: flows that are translated go on so until the last has ended",
+                    service.name
+                ));
+            }
         }
         sentences
     }
+}
+
+/// One bucket stands for no table.
+fn capacity(buckets: u32) -> u64 {
+    if buckets > 1 { MapSizes::flows_in(buckets).into() } else { 0 }
 }
 
 fn ports(service: &Service) -> Vec<Port> {

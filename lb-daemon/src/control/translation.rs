@@ -1,14 +1,17 @@
 //! What the maps should say of services that translate: where their flows leave
 //! from, and under which addresses answers arrive.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use lb_common::abi::{NatSettings, Pool, VipEntry};
 
 use crate::{
     config::{Config, Mode, Service, Snat},
-    dataplane::{Ticks, words_of},
-    loader::MapSizes,
+    dataplane::{Ticks, VipTable, words_of},
+    nat::{Buckets, Census},
     netlink::NextHops,
 };
 
@@ -25,6 +28,10 @@ pub struct Marks {
     sources: BTreeSet<IpAddr>,
     /// Sources: backends that answer under their clients' addresses.
     backends: BTreeSet<IpAddr>,
+    /// What was among these, and flows may still need, by the version of the
+    /// directory with which a pass must begin that is to find none.
+    former_sources: BTreeMap<IpAddr, u64>,
+    former_backends: BTreeMap<IpAddr, u64>,
 }
 
 impl Marks {
@@ -50,18 +57,65 @@ impl Marks {
         marks
     }
 
+    /// What an earlier daemon left in the table.
+    pub fn found(vips: &VipTable, version: u64) -> Self {
+        let mut marks = Self::default();
+        for (address, meta) in vips.iter() {
+            if VipEntry::is_nat_source(meta) {
+                marks.former_sources.insert(address, version);
+            }
+            if VipEntry::is_dnat_backend(meta) {
+                marks.former_backends.insert(address, version);
+            }
+        }
+        marks
+    }
+
+    /// These, and what was among those before.
+    pub fn after(mut self, before: &Self, version: u64) -> Self {
+        let left = |before: &BTreeSet<IpAddr>, now: &BTreeSet<IpAddr>| {
+            before.difference(now).map(|address| (*address, version)).collect::<Vec<_>>()
+        };
+        self.former_sources = before.former_sources.clone();
+        self.former_sources.extend(left(&before.sources, &self.sources));
+        self.former_sources.retain(|address, _| !self.sources.contains(address));
+        self.former_backends = before.former_backends.clone();
+        self.former_backends.extend(left(&before.backends, &self.backends));
+        self.former_backends.retain(|address, _| !self.backends.contains(address));
+        self
+    }
+
+    /// Addresses that only flows from before need.
+    pub fn former(&self) -> impl Iterator<Item = IpAddr> {
+        self.former_sources.keys().chain(self.former_backends.keys()).copied()
+    }
+
+    /// Forgets those of them that no flow needs; returns whether there were any.
+    pub fn forget(&mut self, census: &Census) -> bool {
+        let before = self.former_sources.len() + self.former_backends.len();
+        let needed =
+            |address: &IpAddr, version: &mut u64| !census.has_no_address(*address, *version);
+        self.former_sources.retain(needed);
+        self.former_backends.retain(needed);
+        self.former_sources.len() + self.former_backends.len() < before
+    }
+
     /// All of them.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.sources.union(&self.backends).copied()
+    pub fn addresses(&self) -> BTreeSet<IpAddr> {
+        self.sources.iter().chain(&self.backends).copied().chain(self.former()).collect()
+    }
+
+    pub fn has_backends(&self) -> bool {
+        !self.backends.is_empty() || !self.former_backends.is_empty()
     }
 
     /// What the VIP table says of `address`, where it says `meta` without this.
     pub fn mark(&self, address: IpAddr, meta: Option<u64>) -> u64 {
         let mut meta = meta.unwrap_or(VipEntry::NOT_A_VIP);
-        if self.sources.contains(&address) {
+        if self.sources.contains(&address) || self.former_sources.contains_key(&address) {
             meta = VipEntry::with_nat_source(meta);
         }
-        if self.backends.contains(&address) {
+        if self.backends.contains(&address) || self.former_backends.contains_key(&address) {
             meta = VipEntry::with_dnat_backend(meta);
         }
         meta
@@ -70,6 +124,14 @@ impl Marks {
 
 pub fn has_dnat(config: &Config) -> bool {
     config.services.iter().any(|service| matches!(service.mode, Mode::Dnat(_)))
+}
+
+/// How many flows to a backend the service's pool has sources for. In `dnat` the
+/// clients' own addresses are the sources: 0.
+pub fn sources(service: &Service, backend: IpAddr) -> u64 {
+    let Mode::Nat(snat) = &service.mode else { return 0 };
+    let addresses = snat.toward(backend).count().max(1) as u64;
+    addresses * u64::from(snat.ports.count())
 }
 
 /// Addresses and ports of a service's flows.
@@ -94,23 +156,23 @@ pub fn pool(snat: &Snat) -> Pool {
 }
 
 /// What holds for all translated flows. `key`: of the tables' hash.
-pub fn settings(config: &Config, key: [u64; 2], ticks: Ticks) -> NatSettings {
-    let sizes = MapSizes::of(&config.limits);
+pub fn settings(config: &Config, buckets: Buckets, key: [u64; 2], ticks: Ticks) -> NatSettings {
     let of = |duration| u32::try_from(ticks.of(duration)).unwrap_or(u32::MAX);
     let rests = config.services.iter().filter_map(|service| service.mode.snat());
     let rest = rests.map(|snat| snat.rest).max().unwrap_or(CLIENT_REST);
     NatSettings {
         key,
-        narrow: sizes.narrow(),
-        wide: sizes.wide(),
-        narrow_new: MapSizes::new_flows(sizes.narrow()),
-        wide_new: MapSizes::new_flows(sizes.wide()),
+        narrow: buckets.narrow,
+        wide: buckets.wide,
+        narrow_new: buckets.narrow_new,
+        wide_new: buckets.wide_new,
         rest_client: of(CLIENT_REST),
         rest_backend: of(rest),
         rest_udp: ticks.per_second(),
         guard: ticks.per_second(),
         mixed: u32::from(config.services.iter().any(mixes_families)),
         least_mtu: LEAST_MTU,
+        log: u32::from(config.nat_log.is_some()),
         ..NatSettings::default()
     }
 }

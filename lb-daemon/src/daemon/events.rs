@@ -20,9 +20,10 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    inspection::{Wanted, inspect},
+    inspection::{Inspected, Wanted, inspect},
     notify::{Notice, notify},
     own_host::{self, OwnHost},
+    program_log,
     requests::{Accepted, Request, Requests},
     turn::{Chore, SCAN_PAUSE, Turn},
 };
@@ -36,7 +37,8 @@ use crate::{
     control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
     dataplane::{BackendStats, Kernel, KernelSlots},
     health::{HealthEvent, Prober},
-    loader::{Attacher, PinDir, unload},
+    loader::{Attacher, NewTables, PinDir, unload},
+    nat::{Logger, NatTables, Registry},
     netlink::{Links, LocalAddresses, Monitor, NextHops},
     state::{HealthFile, HealthMemory},
 };
@@ -58,8 +60,12 @@ pub struct Daemon {
     pub lock: InstanceLock,
     pub socket: SocketAccess,
     pub pins: PinDir,
-    /// Holds the program's ring buffer open.
+    /// Holds the programs that packets are handed to, and their ring buffer.
     pub ebpf: aya::Ebpf,
+    pub nat: Arc<Registry>,
+    pub logger: Logger,
+    /// Flows that began and were not told, as last counted.
+    pub unlogged: Option<u64>,
     pub controller: Controller<Kernel, KernelSlots>,
     pub interfaces: Interfaces<Attacher>,
     pub own_host: OwnHost,
@@ -107,7 +113,7 @@ impl Daemon {
                 () = sleep_until(slots_due) => {}
                 Some(request) = self.inputs.requests.recv() => self.answer(request, &turn),
                 Some(()) = self.inputs.hang_up.recv() => self.reload_in_background(),
-                Some(found) = inspected.recv() => turn.note(found),
+                Some(found) = inspected.recv() => self.note(found, &mut turn),
                 _ = every_second.tick() => turn.chores = Chore::ALL.into(),
                 Some(chore) = std::future::ready(chore) => {
                     turn.chores.pop_front();
@@ -258,6 +264,17 @@ impl Daemon {
         });
     }
 
+    fn note(&mut self, found: Inspected, turn: &mut Turn) {
+        let unlogged =
+            found.counters.values().fold(0, |sum: u64, one| sum.wrapping_add(one.unlogged));
+        let before = self.unlogged.replace(unlogged).unwrap_or(unlogged);
+        self.logger.lose(unlogged.saturating_sub(before));
+        let full = self.controller.flows_without_room();
+        let pool = |id| self.controller.pool_of(id);
+        turn.refusals.note(found.counted_at, &found.counters, full, pool);
+        turn.note(found);
+    }
+
     fn begin_scan(&mut self, turn: &mut Turn) {
         turn.next_scan = tokio::time::Instant::now() + SCAN_PAUSE;
         if !self.controller.needs_scan() {
@@ -290,20 +307,38 @@ impl Daemon {
     }
 
     fn apply(&mut self, accepted: Accepted) -> Result<Reloaded, ControlError> {
-        let Accepted { loaded, readers } = accepted;
+        let Accepted { loaded, readers, tables } = accepted;
+        let refused = tables.and_then(|tables| self.use_tables(tables).err());
         let mut answer = self.controller.reload(loaded.config)?;
         self.config_warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         answer.warnings.extend(self.config_warnings.iter().cloned());
+        answer.warnings.extend(refused.map(|error| format!("limits.nat_flows: {error:#}")));
         if let Err(error) = self.socket.grant(readers) {
             answer.warnings.push(format!("control: the socket's group cannot be set: {error}"));
         }
         self.loaded_at = SystemTime::now();
         self.last_error = None;
+        self.logger.configure(self.controller.config().nat_log.clone());
         self.health_changed = true;
         self.prober.set_targets(targets(self.controller.config()));
         self.monitor.watch(self.controller.next_hop_targets());
         self.follow_interfaces();
         Ok(answer)
+    }
+
+    /// Packets see other tables of translated flows from now on.
+    fn use_tables(&mut self, tables: NewTables) -> anyhow::Result<()> {
+        let mut ebpf = tables.put_in_place(&self.pins)?;
+        program_log::forward(&mut ebpf);
+        // The tables before go with the programs that know them.
+        self.ebpf = ebpf;
+        self.own_host.renew_egress();
+        self.nat.set_tables(NatTables::open(&self.pins)?);
+        info!(
+            "the tables of translated flows have another size: {:?}",
+            self.nat.tables().buckets()
+        );
+        Ok(())
     }
 
     fn reload_in_background(&self) {
@@ -332,11 +367,13 @@ impl Daemon {
             interfaces: interfaces.collect(),
             rates: &turn.rates,
             local_clients: self.own_host.has_sockets(),
+            nat_log: self.logger.stats(),
             warnings: [
                 &self.config_warnings[..],
                 &turn.findings[..],
                 &self.way_problems[..],
                 &self.own_host.troubles[..],
+                turn.refusals.warnings(),
             ]
             .concat(),
         })

@@ -53,6 +53,11 @@ impl OwnHost {
         self.egress.contains(&ifindex)
     }
 
+    /// Another program is to take the place of the one on the way out.
+    pub fn renew_egress(&mut self) {
+        self.egress.clear();
+    }
+
     pub fn has_sockets(&self) -> bool {
         self.sockets == Some(true)
     }

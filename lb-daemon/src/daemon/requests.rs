@@ -1,10 +1,14 @@
 //! What the control socket and SIGHUP ask of the control loop.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::{Context, bail};
 use nix::unistd::{Gid, Group};
-use tokio::sync::{mpsc::Sender, oneshot};
+use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
 use tracing::{info, warn};
 
 use super::notify::{Notice, notify};
@@ -15,6 +19,9 @@ use crate::{
         types::Stats,
     },
     config::{self, Comparison, Config, Loaded, Severity},
+    dataplane::Clock,
+    loader::{MapSizes, NewTables, PinDir, object},
+    nat::{Page, Query, Registry},
 };
 
 /// The outcome of a request.
@@ -35,6 +42,8 @@ pub struct Accepted {
     pub loaded: Loaded,
     /// The group that `control.group` names.
     pub readers: Option<Gid>,
+    /// Tables of translated flows, if they are to be of another size.
+    pub tables: Option<NewTables>,
 }
 
 /// Hands requests to the control loop.
@@ -42,6 +51,37 @@ pub struct Accepted {
 pub struct Requests {
     pub sender: Sender<Request>,
     pub config_path: PathBuf,
+    /// Flows are looked for beside the control loop.
+    pub flows: FlowSource,
+}
+
+/// Translated flows, and the clock that their times are in.
+#[derive(Clone, Debug)]
+pub struct FlowSource {
+    pub nat: Arc<Registry>,
+    pub clock: Arc<Mutex<Clock>>,
+    /// Where the tables are pinned.
+    pub pins: PinDir,
+    /// One look at a time: it reads all of the tables.
+    pub turn: Arc<Semaphore>,
+}
+
+impl FlowSource {
+    pub fn new(nat: Arc<Registry>, clock: Clock, pins: PinDir) -> Self {
+        let clock = Arc::new(Mutex::new(clock));
+        Self { nat, clock, pins, turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    fn now(&self) -> io::Result<u64> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).now()
+    }
+
+    fn find(&self, query: &Query) -> Result<Page, Error> {
+        let now = self.now();
+        let now = now.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))?;
+        Page::find(&self.nat.tables(), &self.nat.directory(), query, now)
+            .map_err(|error| Error::new(ErrorCode::NotFound, error.to_string()))
+    }
 }
 
 impl Requests {
@@ -54,23 +94,40 @@ impl Requests {
 
     /// Reads the file and has it applied.
     async fn read_and_apply(&self) -> Result<Reloaded, Error> {
-        let path = self.config_path.clone();
-        let read = tokio::task::spawn_blocking(move || read(&path)).await;
+        let this = self.clone();
+        let read = tokio::task::spawn_blocking(move || this.read()).await;
         match read.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))? {
             Ok(accepted) => self.ask(|reply| Request::Apply(Box::new(accepted), reply)).await,
             Err(problems) => Err(Error::bad_configuration(self.config_path.display(), problems)),
         }
     }
-}
 
-/// Or all that is wrong.
-fn read(path: &Path) -> Result<Accepted, Vec<String>> {
-    let host = Comparison::with_this_host(Severity::Refuse);
-    let loaded = config::load(path, Some(&host)).map_err(|problems| {
-        problems.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
-    })?;
-    let readers = readers(&loaded.config).map_err(|error| vec![format!("{error:#}")])?;
-    Ok(Accepted { loaded, readers })
+    /// Or all that is wrong.
+    fn read(&self) -> Result<Accepted, Vec<String>> {
+        let host = Comparison::with_this_host(Severity::Refuse);
+        let loaded = config::load(&self.config_path, Some(&host)).map_err(|problems| {
+            problems.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        })?;
+        let tables = self
+            .new_tables(&loaded.config)
+            .and_then(|tables| Ok((tables, readers(&loaded.config)?)));
+        let (tables, readers) = tables.map_err(|error| vec![format!("{error:#}")])?;
+        Ok(Accepted { loaded, readers, tables })
+    }
+
+    /// Tables of the size that `config` asks for, if the present ones are of
+    /// another and empty. Not in the control loop: the kernel looks at the
+    /// programs that use them for a while.
+    fn new_tables(&self, config: &Config) -> anyhow::Result<Option<NewTables>> {
+        let wanted = MapSizes::of(&config.limits);
+        let present = self.flows.nat.tables();
+        let buckets = present.buckets();
+        let same = (buckets.narrow, buckets.wide) == (wanted.narrow(), wanted.wide());
+        if same || !present.is_empty(self.flows.now()?) {
+            return Ok(None);
+        }
+        Ok(Some(NewTables::prepare(object::embedded()?, &self.flows.pins, wanted)?))
+    }
 }
 
 /// The group that may read over the control socket. It may be looked up in a
@@ -86,6 +143,13 @@ pub fn readers(config: &Config) -> anyhow::Result<Option<Gid>> {
 impl Handler for Requests {
     async fn stats(&self) -> Result<Stats, Error> {
         self.ask(Request::Stats).await
+    }
+
+    async fn flows(&self, query: Query) -> Result<Page, Error> {
+        let _turn = self.flows.turn.acquire().await;
+        let source = self.flows.clone();
+        let found = tokio::task::spawn_blocking(move || source.find(&query)).await;
+        found.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))?
     }
 
     async fn reload(&self) -> Result<Reloaded, Error> {

@@ -22,15 +22,16 @@ use super::{
     notify::{Notice, notify},
     own_host::{self, OwnHost},
     program_log,
-    requests::{Requests, readers},
+    requests::{FlowSource, Requests, readers},
 };
 use crate::{
     api::{InstanceLock, RuntimeDir, Server},
     config::{self, Comparison, Config, Loaded, Severity},
     control::{Controller, Interfaces, Parts, targets},
-    dataplane::{BackendStats, Kernel, KernelSlots},
+    dataplane::{BackendStats, DataPlane, Kernel, KernelSlots},
     health::Prober,
     loader::{self, MapSizes, PinDir, object},
+    nat::{self, Directory, Events, Logger, NatTables, Registry},
     netlink::Monitor,
     state::{HealthFile, Identity, StateFile},
 };
@@ -54,18 +55,25 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let pins = PinDir::of_instance(instance.as_str());
     let sizes = MapSizes::of(&config.limits);
     let loaded = loader::load(object::embedded()?, &pins, sizes)?;
+    if loaded.kept_tables {
+        info!("limits.nat_flows: the tables keep their size while they hold flows");
+    }
     let mut ebpf = loaded.ebpf;
     program_log::forward(&mut ebpf);
     let state_file = StateFile::of_instance(instance.as_str());
     let health_file = HealthFile::beside(state_file.path());
     let identity = identity(&state_file, loaded.adopted, &pins)?;
+    let plane = Kernel::open(&pins, loaded.clock)?;
+    let clock = plane.clock()?;
+    let nat = Arc::new(Registry::new(NatTables::open(&pins)?, Directory::empty(plane.ticks())));
     let parts = Parts {
-        plane: Kernel::open(&pins, loaded.clock)?,
+        plane,
         slots: KernelSlots::open(&pins)?,
         slot_space: sizes.slots,
         state_file,
         identity,
         config,
+        nat: nat.clone(),
     };
     let backend_stats = Arc::new(BackendStats::open(&pins)?);
     let monitor = Arc::new(Monitor::start()?);
@@ -95,7 +103,12 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let interfaces = attach(loaded.attacher, &pins, &monitor, controller.config())?;
 
     let (sender, requests) = mpsc::channel(REQUESTS);
-    let handler = Requests { sender, config_path: config_path.clone() };
+    let flows = FlowSource::new(nat.clone(), clock.try_clone()?, pins.clone());
+    let handler = Requests { sender, config_path: config_path.clone(), flows };
+    let nat_log = controller.config().nat_log.clone();
+    let logger = Logger::start(Events::open(&pins)?, nat.clone(), clock.try_clone()?, nat_log)?;
+    let ends = logger.clone();
+    nat::start(&nat, clock, move |ended| ends.note(ended))?;
     let server = Server::bind(&lock, readers)
         .with_context(|| format!("cannot make the control socket {}", lock.socket().display()))?;
     let socket = server.access();
@@ -121,6 +134,9 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         socket,
         pins,
         ebpf,
+        nat,
+        logger,
+        unlogged: None,
         controller,
         interfaces,
         own_host,

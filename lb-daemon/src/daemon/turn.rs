@@ -6,7 +6,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tracing::warn;
 
 use super::{inspection::Inspected, traffic::InterfaceTraffic};
-use crate::control::{FlowScan, Rates};
+use crate::control::{FlowScan, Rates, Refusals};
 
 /// Between two scans of the flow table.
 pub const SCAN_PAUSE: Duration = Duration::from_secs(2);
@@ -46,6 +46,8 @@ pub struct Turn {
     pub seconds: u64,
     /// What stands in the way of XDP on interfaces.
     pub findings: Vec<String>,
+    /// New translated flows that found no room.
+    pub refusals: Refusals,
 }
 
 impl Turn {
@@ -59,6 +61,7 @@ impl Turn {
             traffic: InterfaceTraffic::default(),
             seconds: 0,
             findings: Vec::new(),
+            refusals: Refusals::default(),
         }
     }
 

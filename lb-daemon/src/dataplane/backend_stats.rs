@@ -7,12 +7,12 @@ use aya::{
     maps::{MapData, PerCpuArray, PerCpuValues},
     util::nr_cpus,
 };
-use lb_common::abi::{BackendCounters, map_names};
+use lb_common::abi::{BACKEND_COUNTERS_LEN, BackendCounters, map_names};
 
 use super::kernel::{OpenError, open_per_cpu, sum};
 use crate::loader::PinDir;
 
-pub struct BackendStats(PerCpuArray<MapData, [u64; 6]>);
+pub struct BackendStats(PerCpuArray<MapData, [u64; BACKEND_COUNTERS_LEN]>);
 
 impl BackendStats {
     pub fn open(pins: &PinDir) -> Result<Self, OpenError> {
@@ -21,21 +21,12 @@ impl BackendStats {
 
     /// Summed over all CPUs.
     pub fn read(&self, id: u16) -> io::Result<BackendCounters> {
-        let [packets, bytes, new_connections, unresolved, reply_packets, reply_bytes] =
-            sum(&self.0, id.into())?;
-        Ok(BackendCounters {
-            packets,
-            bytes,
-            new_connections,
-            unresolved,
-            reply_packets,
-            reply_bytes,
-        })
+        Ok(BackendCounters::of_words(sum(&self.0, id.into())?))
     }
 
     pub fn clear(&mut self, id: u16) -> io::Result<()> {
         let cpus = nr_cpus().map_err(|(_, error)| error)?;
-        let zeros = PerCpuValues::try_from(vec![[0; 6]; cpus])?;
+        let zeros = PerCpuValues::try_from(vec![[0; BACKEND_COUNTERS_LEN]; cpus])?;
         self.0.set(id.into(), zeros, 0).map_err(io::Error::other)
     }
 }

@@ -48,6 +48,18 @@ impl Clock {
         Ok(Self { program, ticks, last })
     }
 
+    /// What a clock says, roughly, before there is one; `None`: 0, by which
+    /// nothing is over.
+    pub fn estimate(ticks: Option<Ticks>) -> u64 {
+        let since_boot = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+        ticks.zip(since_boot.ok()).map_or(0, |(ticks, since_boot)| expected(since_boot, ticks))
+    }
+
+    /// Another one, for another thread.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { program: self.program.try_clone()?, ..*self })
+    }
+
     pub fn ticks(&self) -> Ticks {
         self.ticks
     }

@@ -61,7 +61,7 @@ impl Kernel {
     pub fn open(pins: &PinDir, clock: OwnedFd) -> Result<Self, OpenError> {
         let settings: Mapped<Settings> = open_mapped(pins, map_names::SETTINGS)?;
         let known = Ticks::new(settings.load(0).ticks_per_second);
-        let (flows, info) = open(pins, map_names::FLOWS)?;
+        let (flows, info) = open_map(pins, map_names::FLOWS)?;
         Ok(Self {
             clock: Clock::new(clock, known)?,
             settings,
@@ -78,12 +78,17 @@ impl Kernel {
         })
     }
 
+    /// The same clock, for another thread.
+    pub fn clock(&self) -> io::Result<Clock> {
+        self.clock.try_clone()
+    }
+
     fn flows(&self) -> BorrowedFd<'_> {
         self.flows.fd().as_fd()
     }
 }
 
-fn open(pins: &PinDir, name: &str) -> Result<(MapData, MapInfo), OpenError> {
+pub fn open_map(pins: &PinDir, name: &str) -> Result<(MapData, MapInfo), OpenError> {
     let path = pins.map(name);
     let wrap = |source| OpenError::Map { path: path.clone(), source };
     let data = MapData::from_pin(&path).map_err(wrap)?;
@@ -92,7 +97,7 @@ fn open(pins: &PinDir, name: &str) -> Result<(MapData, MapInfo), OpenError> {
 }
 
 pub(super) fn open_mapped<T: Words>(pins: &PinDir, name: &str) -> Result<Mapped<T>, OpenError> {
-    let (data, info) = open(pins, name)?;
+    let (data, info) = open_map(pins, name)?;
     Mapped::new(data.fd(), info.max_entries())
         .map_err(|source| OpenError::Mmap { path: pins.map(name), source })
 }
@@ -101,7 +106,7 @@ pub(super) fn open_per_cpu<V: Pod>(
     pins: &PinDir,
     name: &str,
 ) -> Result<PerCpuArray<MapData, V>, OpenError> {
-    let (data, _) = open(pins, name)?;
+    let (data, _) = open_map(pins, name)?;
     Map::PerCpuArray(data)
         .try_into()
         .map_err(|source| OpenError::Map { path: pins.map(name), source })

@@ -29,7 +29,7 @@ pub use crate::sys::BatchCursor;
 pub use backend_stats::BackendStats;
 pub use clock::{Clock, ClockError};
 pub use fake::{Fake, Write};
-pub use kernel::{Kernel, OpenError};
+pub use kernel::{Kernel, OpenError, open_map};
 pub use kernel_slots::KernelSlots;
 pub use place::{NoRoom, Place};
 pub use port_table::PortTable;

@@ -7,17 +7,21 @@
 
 use std::fmt;
 
-use aya::maps::{MapInfo, MapType};
+use aya::{
+    EbpfLoader,
+    maps::{MapInfo, MapType},
+};
 use lb_common::{
     abi::{
         Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, MAX_BACKENDS,
-        MAX_POOLS, MAX_SERVICES, NAT_WAYS, NarrowBucket, NatSettings, PORT_BUCKETS, Peers, Pool,
-        PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, Totals, VIP_BUCKETS,
-        VipBucket, WideBucket, map_names,
+        MAX_POOLS, MAX_SERVICES, NAT_EVENT_BYTES, NAT_WAYS, NarrowBucket, NatSettings,
+        PORT_BUCKETS, Peers, Pool, PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service,
+        Settings, Totals, VIP_BUCKETS, VipBucket, WideBucket, map_names,
     },
     datapath::Next,
 };
 
+use super::tables::TABLES;
 use crate::config::Limits;
 
 /// Sizes that the configuration decides.
@@ -57,6 +61,33 @@ impl MapSizes {
             0 => 1,
             some => some,
         }
+    }
+
+    /// Flows that so many buckets are made for, at most.
+    pub const fn flows_in(buckets: u32) -> u32 {
+        ((buckets as u64 * 3 * NAT_WAYS as u64 + 2) / 8) as u32
+    }
+
+    /// The same with tables of so many buckets.
+    pub const fn with_buckets(self, narrow: u32, wide: u32) -> Self {
+        Self { nat_flows: Self::flows_in(narrow), nat_flows_wide: Self::flows_in(wide), ..self }
+    }
+
+    /// Whether the tables of translated flows are of the same size.
+    pub const fn has_tables_of(&self, other: &Self) -> bool {
+        self.narrow() == other.narrow() && self.wide() == other.wide()
+    }
+
+    /// Tells aya.
+    pub(super) fn tell(&self, loader: &mut EbpfLoader<'_>) {
+        loader.map_max_entries(map_names::SLOTS, self.slots);
+        loader.map_max_entries(map_names::OWNERS, self.owners());
+        loader.map_max_entries(map_names::INSERT_FAILED, self.fail_stamps());
+        loader.map_max_entries(map_names::FLOWS, self.flows);
+        loader.map_max_entries(map_names::NARROW, self.narrow());
+        loader.map_max_entries(map_names::NARROW_NEW, Self::new_flows(self.narrow()));
+        loader.map_max_entries(map_names::WIDE, self.wide());
+        loader.map_max_entries(map_names::WIDE_NEW, Self::new_flows(self.wide()));
     }
 
     pub const fn fail_stamps(&self) -> u32 {
@@ -104,7 +135,7 @@ const NO_PREALLOC: u32 = 1;
 const MMAPABLE: u32 = 1024;
 
 /// Every pinned map and its shape.
-pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 21] {
+pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 22] {
     use map_names as name;
     [
         (name::SETTINGS, mapped::<Settings>(1)),
@@ -122,6 +153,16 @@ pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 21] {
         (name::PROGRAMS, shape::<u32, u32>(MapType::ProgramArray, Next::COUNT as u32, 0)),
         (name::HANDOFF, per_cpu::<Handoff>(1)),
         (name::NAT_SETTINGS, mapped::<NatSettings>(1)),
+        (
+            name::NAT_EVENTS,
+            Shape {
+                kind: MapType::RingBuf,
+                key_size: 0,
+                value_size: 0,
+                max_entries: NAT_EVENT_BYTES,
+                flags: 0,
+            },
+        ),
         (name::POOLS, mapped::<Pool>(MAX_POOLS)),
         (name::NARROW, mapped::<NarrowBucket>(sizes.narrow())),
         (name::NARROW_NEW, mapped::<NarrowBucket>(MapSizes::new_flows(sizes.narrow()))),
@@ -144,6 +185,9 @@ const fn shape<K, V>(kind: MapType, max_entries: u32, flags: u32) -> Shape {
     Shape { kind, key_size, value_size, max_entries, flags }
 }
 
+/// What of a map the configuration decides.
+const ENTRIES: &str = "number of entries";
+
 /// One thing about a map that is not as expected.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
@@ -151,6 +195,13 @@ pub struct Difference {
     pub what: &'static str,
     pub found: String,
     pub expected: String,
+}
+
+impl Difference {
+    /// Tables of translated flows can be replaced when they are empty.
+    pub(super) fn is_size_of_tables(&self) -> bool {
+        self.what == ENTRIES && TABLES.contains(&self.map.as_str())
+    }
 }
 
 impl fmt::Display for Difference {
@@ -171,7 +222,7 @@ pub(super) fn compare(map: &str, found: &Shape, expected: &Shape) -> Vec<Differe
     note("type", format!("{:?}", found.kind), format!("{:?}", expected.kind));
     note("key size", found.key_size.to_string(), expected.key_size.to_string());
     note("value size", found.value_size.to_string(), expected.value_size.to_string());
-    note("number of entries", found.max_entries.to_string(), expected.max_entries.to_string());
+    note(ENTRIES, found.max_entries.to_string(), expected.max_entries.to_string());
     note("flags", format!("{:#x}", found.flags), format!("{:#x}", expected.flags));
     differences
 }
@@ -194,6 +245,15 @@ mod tests {
                 "SLOTS: flags is 0x0, this version needs 0x400",
             ]
         );
+    }
+
+    #[test]
+    fn tables_that_are_kept_are_described_by_flows_that_need_as_many_buckets() {
+        let sizes = MapSizes { slots: 1, flows: 1, nat_flows: 0, nat_flows_wide: 0 };
+        for buckets in (1..100).chain([1 << 16, 400_003, 1 << 28]) {
+            let kept = sizes.with_buckets(buckets, buckets);
+            assert_eq!((kept.narrow(), kept.wide()), (buckets, buckets));
+        }
     }
 
     #[test]

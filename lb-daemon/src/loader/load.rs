@@ -10,7 +10,7 @@ use std::{
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, Map, MapData, MapError, MapInfo, ProgramArray},
-    programs::{ProgramError, Xdp},
+    programs::{ProgramError, ProgramFd, Xdp},
 };
 use lb_common::{
     abi::{ABI_VERSION, map_names},
@@ -21,7 +21,12 @@ use super::{
     Attacher, Difference, MapSizes, PinDir, PreflightError,
     layout::{Shape, compare, layout},
     preflight,
+    tables::{TABLES, sizes_of_pinned, take_out, tell_sizes},
     unload::{UnloadError, remove_pins},
+};
+use crate::{
+    dataplane::{Clock, OpenError, Ticks},
+    nat::NatTables,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +46,8 @@ pub enum LoadError {
         lines(differences)
     )]
     ForeignObject { differences: Vec<Difference> },
+    #[error("the eBPF object has no map `{0}`: build it with `cargo xtask build`")]
+    NoMap(&'static str),
     #[error("the eBPF object has no XDP program `{0}`: build it with `cargo xtask build`")]
     NoProgram(&'static str),
     #[error("the eBPF object cannot be loaded: {0}")]
@@ -57,6 +64,8 @@ pub enum LoadError {
     #[error("map {map}: {source}")]
     Map { map: &'static str, source: MapError },
     #[error(transparent)]
+    Tables(Box<OpenError>),
+    #[error(transparent)]
     Unload(#[from] UnloadError),
 }
 
@@ -69,6 +78,9 @@ fn lines(differences: &[Difference]) -> String {
 pub struct Loaded {
     /// Whether an earlier daemon's maps were taken over.
     pub adopted: bool,
+    /// Tables of translated flows that were to be of another size hold flows and
+    /// stay as they are.
+    pub kept_tables: bool,
     pub attacher: Attacher,
     /// The program whose verdict is the clock.
     pub clock: OwnedFd,
@@ -81,40 +93,66 @@ const CLOCK: &str = "lb_clock";
 /// The number of this network namespace, for programs on sockets.
 const NETWORK_NAMESPACE: &str = "NETWORK_NAMESPACE";
 /// In the order of [`Next`](lb_common::datapath::Next).
-const NEXT_PROGRAMS: [&str; Next::COUNT] = ["lb_nat", "lb_open", "lb_direct"];
+pub(super) const NEXT_PROGRAMS: [&str; Next::COUNT] = ["lb_nat", "lb_open", "lb_direct"];
 
 /// Loads `object` onto the maps pinned in `pins`, or onto new ones. Programs
 /// that are attached stay as they are until [`Attacher::attach`] swaps them.
 pub fn load(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Loaded, LoadError> {
     preflight()?;
+    let (mut sizes, mut kept_tables, mut new_tables) = (sizes, false, false);
     let adopted = match look_at(pins, sizes)? {
         Found::Ours => true,
+        Found::OtherTables if are_empty(pins)? => {
+            new_tables = true;
+            true
+        }
+        Found::OtherTables => {
+            sizes = sizes_of_pinned(pins, sizes)?;
+            kept_tables = true;
+            true
+        }
         Found::Nothing => false,
         Found::Unfinished => {
             remove_pins(pins)?;
             false
         }
     };
-    let loaded = load_onto(object, pins, sizes);
+    if new_tables {
+        for name in TABLES {
+            let path = pins.map(name);
+            fs::remove_file(&path).map_err(|source| LoadError::Pin { path, source })?;
+        }
+    }
+    let loaded = load_onto(object, pins, sizes, new_tables);
     if loaded.is_err() && !adopted {
         // Half of a data path is of no use to anybody.
         remove_pins(pins)?;
     }
-    Ok(Loaded { adopted, ..loaded? })
+    Ok(Loaded { adopted, kept_tables, ..loaded? })
 }
 
-/// Onto what is pinned, creating what is missing.
-fn load_onto(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Loaded, LoadError> {
+/// Onto what is pinned, creating what is missing. `new_tables`: those of
+/// translated flows, while programs that know others are in use.
+fn load_onto(
+    object: &[u8],
+    pins: &PinDir,
+    sizes: MapSizes,
+    new_tables: bool,
+) -> Result<Loaded, LoadError> {
     let pin_error = |source| LoadError::Pin { path: pins.path().to_owned(), source };
     pins.create().map_err(pin_error)?;
     let mut ebpf = create(object, pins, sizes)?;
     check_object(pins, sizes)?;
     let clock = load_program(&mut ebpf, CLOCK)?;
     let program = load_program(&mut ebpf, PROGRAM)?;
+    if new_tables {
+        take_out(&mut ebpf)?;
+        tell_sizes(&mut ebpf, sizes)?;
+    }
     load_next_programs(&mut ebpf)?;
     pin_program(&program, pins).map_err(pin_error)?;
     let attacher = Attacher::new(program, pins.clone());
-    Ok(Loaded { adopted: false, attacher, clock, ebpf })
+    Ok(Loaded { adopted: false, kept_tables: false, attacher, clock, ebpf })
 }
 
 enum Found {
@@ -122,6 +160,8 @@ enum Found {
     /// The maps of a daemon that died before it wrote its settings.
     Unfinished,
     Ours,
+    /// Tables of translated flows are of another size.
+    OtherTables,
 }
 
 /// Compares what is pinned with what is needed.
@@ -158,28 +198,33 @@ fn look_at(pins: &PinDir, sizes: MapSizes) -> Result<Found, LoadError> {
     if differences.is_empty() {
         return Ok(Found::Ours);
     }
+    if differences.iter().all(Difference::is_size_of_tables) {
+        return Ok(Found::OtherTables);
+    }
     let instance = pins.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     Err(LoadError::DoesNotFit { pins: pins.path().to_owned(), instance, differences })
 }
 
 /// The first word of the settings, whatever the rest of them is.
 fn abi_version(pins: &PinDir) -> Option<u32> {
+    Some(settings(pins)?[0])
+}
+
+/// Clock ticks, as the daemon before has measured them.
+fn per_second(pins: &PinDir) -> Option<Ticks> {
+    Ticks::new(settings(pins)?[1])
+}
+
+fn settings(pins: &PinDir) -> Option<[u32; 16]> {
     let map = MapData::from_pin(pins.map(map_names::SETTINGS)).ok()?;
     let settings: Array<_, [u32; 16]> = Map::Array(map).try_into().ok()?;
-    Some(settings.get(&0, 0).ok()?[0])
+    settings.get(&0, 0).ok()
 }
 
 /// Creates the maps that are not there, and makes ready the programs.
 fn create(object: &[u8], pins: &PinDir, sizes: MapSizes) -> Result<Ebpf, LoadError> {
     let mut loader = EbpfLoader::new();
-    loader.map_max_entries(map_names::SLOTS, sizes.slots);
-    loader.map_max_entries(map_names::OWNERS, sizes.owners());
-    loader.map_max_entries(map_names::INSERT_FAILED, sizes.fail_stamps());
-    loader.map_max_entries(map_names::FLOWS, sizes.flows);
-    loader.map_max_entries(map_names::NARROW, sizes.narrow());
-    loader.map_max_entries(map_names::NARROW_NEW, MapSizes::new_flows(sizes.narrow()));
-    loader.map_max_entries(map_names::WIDE, sizes.wide());
-    loader.map_max_entries(map_names::WIDE_NEW, MapSizes::new_flows(sizes.wide()));
+    sizes.tell(&mut loader);
     // A kernel that does not know has no programs on sockets either.
     let namespace = crate::sys::network_namespace().unwrap_or(0);
     loader.override_global(NETWORK_NAMESPACE, &namespace, true);
@@ -219,14 +264,7 @@ fn load_next_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
     let wrap = |source| LoadError::Map { map: map_names::PROGRAMS, source };
     let mut loaded = Vec::new();
     for name in NEXT_PROGRAMS {
-        load_program(ebpf, name)?;
-        let program: &Xdp = ebpf
-            .program(name)
-            .ok_or(LoadError::NoProgram(name))?
-            .try_into()
-            .map_err(|_| LoadError::NoProgram(name))?;
-        let fd = program.fd().and_then(|fd| Ok(fd.try_clone()?));
-        loaded.push(fd.map_err(|source| explain(name, source))?);
+        loaded.push(load_next_program(ebpf, name)?);
     }
     let map = ebpf.map_mut(map_names::PROGRAMS).ok_or(LoadError::NoProgram("lb_nat"))?;
     let mut programs = ProgramArray::try_from(map).map_err(wrap)?;
@@ -234,6 +272,29 @@ fn load_next_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
         programs.set(index, program, 0).map_err(wrap)?;
     }
     Ok(())
+}
+
+/// One of the programs that packets are handed to, which may be loaded already.
+pub(super) fn load_next_program(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<ProgramFd, LoadError> {
+    let program: &mut Xdp = ebpf
+        .program_mut(name)
+        .ok_or(LoadError::NoProgram(name))?
+        .try_into()
+        .map_err(|_| LoadError::NoProgram(name))?;
+    if program.fd().is_err() {
+        program.load().map_err(|source| explain(name, source))?;
+    }
+    let fd = program.fd().and_then(|fd| Ok(fd.try_clone()?));
+    fd.map_err(|source| explain(name, source))
+}
+
+/// Whether no translated flow lives and no port rests.
+fn are_empty(pins: &PinDir) -> Result<bool, LoadError> {
+    let tables = NatTables::open(pins).map_err(|source| LoadError::Tables(Box::new(source)))?;
+    Ok(tables.is_empty(Clock::estimate(per_second(pins))))
 }
 
 /// Lines of the verifier's log that are worth showing.

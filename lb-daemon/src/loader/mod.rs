@@ -12,6 +12,7 @@
 //! - [`load`]: maps and program into the kernel, new or adopted.
 //! - [`attach`]: the program onto interfaces; [`refusal`] says why one would not have it.
 //! - [`egress`], [`sockets`]: the programs for this host itself, only while they are of use.
+//! - [`tables`]: tables of translated flows of another size.
 //! - [`unload`]: everything out again.
 
 mod attach;
@@ -24,6 +25,7 @@ mod pins;
 mod preflight;
 mod refusal;
 mod sockets;
+mod tables;
 mod unload;
 
 pub use attach::{AttachError, Attacher, Attachment, Mode, Request};
@@ -34,4 +36,5 @@ pub use load::{LoadError, Loaded, load};
 pub use pins::PinDir;
 pub use preflight::{PreflightError, preflight};
 pub use sockets::{SocketsError, attach_sockets, detach_sockets};
+pub use tables::NewTables;
 pub use unload::{UnloadError, Unloaded, unload};

@@ -101,10 +101,15 @@ impl Identity {
     }
 
     /// Gives a number to whatever in `config` has none. Nothing is taken back.
-    pub fn admit(&mut self, config: &Config) -> Result<(), NoRoom> {
+    /// `resting`: entries that no service has and that are not free.
+    pub fn admit(
+        &mut self,
+        config: &Config,
+        resting: impl IntoIterator<Item = u16>,
+    ) -> Result<(), NoRoom> {
         let mut ids = IdPool::new(MAX_SERVICES, self.services.values().map(|service| service.id));
-        let mut entries =
-            IdPool::new(MAX_SERVICES, self.services.values().map(|service| service.entry));
+        let entries = self.services.values().map(|service| service.entry).chain(resting);
+        let mut entries = IdPool::new(MAX_SERVICES, entries);
         let mut backends = IdPool::new(MAX_BACKENDS, self.backend_ids());
         let mut vips = IdPool::new(MAX_VIPS, self.vips.values().copied());
         for service in &config.services {
@@ -221,11 +226,11 @@ mod tests {
     #[test]
     fn numbers_stay_whatever_comes_and_goes_around_them() {
         let mut identity = Identity::new([1, 2]);
-        identity.admit(&services(&[service("a", 1, &[1, 2]), service("b", 2, &[1])])).unwrap();
+        identity.admit(&services(&[service("a", 1, &[1, 2]), service("b", 2, &[1])]), []).unwrap();
         let b = identity.services["b"].clone();
         let later = services(&[service("b", 2, &[3, 1]), service("c", 3, &[1])]);
         identity.dismiss("a");
-        identity.admit(&later).unwrap();
+        identity.admit(&later, []).unwrap();
         assert_eq!(identity.services["b"].id, b.id);
         assert_eq!(backend(&identity, "b", 1), Some(b.backends[&IpAddr::from([10, 0, 0, 1])]));
         assert_eq!(identity.services["c"].id, 0, "the number of a is free");
@@ -234,22 +239,22 @@ mod tests {
     #[test]
     fn a_departed_backend_keeps_its_number_until_it_is_released() {
         let mut identity = Identity::new([1, 2]);
-        identity.admit(&services(&[service("a", 1, &[1, 2])])).unwrap();
+        identity.admit(&services(&[service("a", 1, &[1, 2])]), []).unwrap();
         let gone = backend(&identity, "a", 2).unwrap();
         let smaller = services(&[service("a", 1, &[1])]);
         assert_eq!(identity.departed(&smaller), [gone]);
-        identity.admit(&services(&[service("a", 1, &[1, 3])])).unwrap();
+        identity.admit(&services(&[service("a", 1, &[1, 3])]), []).unwrap();
         assert_ne!(backend(&identity, "a", 3), Some(gone));
         identity.release(gone);
         assert_eq!(backend(&identity, "a", 2), None);
-        identity.admit(&services(&[service("a", 1, &[1, 3, 4])])).unwrap();
+        identity.admit(&services(&[service("a", 1, &[1, 3, 4])]), []).unwrap();
         assert_eq!(backend(&identity, "a", 4), Some(gone));
     }
 
     #[test]
     fn one_that_took_the_place_of_another_in_the_file_does_not_hide_it() {
         let mut identity = Identity::new([1, 2]);
-        identity.admit(&services(&[service("a", 1, &[1, 2])])).unwrap();
+        identity.admit(&services(&[service("a", 1, &[1, 2])]), []).unwrap();
         let gone = backend(&identity, "a", 2).unwrap();
         assert_eq!(identity.departed(&services(&[service("a", 1, &[1, 3])])), [gone]);
     }
@@ -257,7 +262,7 @@ mod tests {
     #[test]
     fn backends_of_a_dismissed_service_are_departed() {
         let mut identity = Identity::new([1, 2]);
-        identity.admit(&services(&[service("a", 1, &[1]), service("b", 2, &[2])])).unwrap();
+        identity.admit(&services(&[service("a", 1, &[1]), service("b", 2, &[2])]), []).unwrap();
         let gone = backend(&identity, "a", 1).unwrap();
         identity.dismiss("a");
         assert_eq!(identity.departed(&services(&[service("b", 2, &[2])])), [gone]);

@@ -16,9 +16,10 @@ use lb_common::abi::{
 };
 use lb_daemon::config::{self, Config};
 use lb_daemon::control::{Controller, Parts, targets};
-use lb_daemon::dataplane::{Kernel, KernelSlots};
+use lb_daemon::dataplane::{DataPlane, Kernel, KernelSlots};
 use lb_daemon::health::{HealthEvent, State};
 use lb_daemon::loader::{self, MapSizes, PinDir};
+use lb_daemon::nat::{Directory, NatTables, Registry};
 use lb_daemon::netlink::{MacAddress, NextHop, NextHops};
 use lb_daemon::state::StateFile;
 
@@ -80,8 +81,11 @@ impl Scene {
         let sizes = MapSizes::of(&config.limits);
         let loaded = loader::load(object, &place.pins, sizes).context("cannot load the program")?;
         let state_file = StateFile::in_directory(&place.state);
+        let plane = Kernel::open(&place.pins, loaded.clock)?;
+        let flows = NatTables::open(&place.pins)?;
         let parts = Parts {
-            plane: Kernel::open(&place.pins, loaded.clock)?,
+            nat: Arc::new(Registry::new(flows, Directory::empty(plane.ticks()))),
+            plane,
             slots: KernelSlots::open(&place.pins)?,
             slot_space: sizes.slots,
             identity: state_file.fresh()?,

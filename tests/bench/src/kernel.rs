@@ -8,7 +8,9 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::{Map, MapData, PerCpuArray, ProgramArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use lb_common::abi::{BackendCounters, SLOTS_PER_OWNERS, TOTALS_LEN, Totals, map_names};
+use lb_common::abi::{
+    BACKEND_COUNTERS_LEN, BackendCounters, SLOTS_PER_OWNERS, TOTALS_LEN, Totals, map_names,
+};
 use lb_daemon::loader::MapSizes;
 use nix::time::{ClockId, clock_gettime};
 
@@ -162,22 +164,14 @@ impl Kernel {
 
     /// Counters of the backends `first..first + count`, added up.
     pub fn backend_counters(&self, first: u16, count: u16) -> Result<BackendCounters> {
-        let map: PerCpuArray<&MapData, [u64; 6]> =
+        let map: PerCpuArray<&MapData, [u64; BACKEND_COUNTERS_LEN]> =
             self.map(map_names::BACKEND_STATS)?.try_into()?;
-        let mut all = [0; 6];
+        let mut all = [0; BACKEND_COUNTERS_LEN];
         for id in first..first + count {
             let one = sum(map.get(&id.into(), 0)?.iter());
             all = std::array::from_fn(|i| all[i] + one[i]);
         }
-        let [packets, bytes, new_connections, unresolved, reply_packets, reply_bytes] = all;
-        Ok(BackendCounters {
-            packets,
-            bytes,
-            new_connections,
-            unresolved,
-            reply_packets,
-            reply_bytes,
-        })
+        Ok(BackendCounters::of_words(all))
     }
 }
 

@@ -162,6 +162,8 @@ impl Bench {
                 unresolved: after.unresolved - before.unresolved,
                 reply_packets: after.reply_packets - before.reply_packets,
                 reply_bytes: after.reply_bytes - before.reply_bytes,
+                refused: after.refused - before.refused,
+                unlogged: after.unlogged - before.unlogged,
             };
             assert_eq!(change, self.host.backend_counters(*id), "counters of backend {id}");
         }

@@ -6,9 +6,9 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, ProgramArray
 use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
-    Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState,
-    NarrowBucket, NatSettings, Owners, Pool, PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS,
-    Service, Settings, TOTALS_LEN, Totals, VipBucket, WideBucket, map_names,
+    BACKEND_COUNTERS_LEN, Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner,
+    FlowSeen, FlowState, NarrowBucket, NatSettings, Owners, Pool, PortBucket, SLOTS_PER_FAIL_STAMP,
+    SLOTS_PER_OWNERS, Service, Settings, TOTALS_LEN, Totals, VipBucket, WideBucket, map_names,
 };
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -304,10 +304,9 @@ impl Kernel {
 
     pub fn backend_counters(&mut self, id: u16) -> BackendCounters {
         let map = self.ebpf.map_mut(map_names::BACKEND_STATS).expect("BACKEND_STATS");
-        let map = PerCpuArray::<_, [u64; 6]>::try_from(map).expect("BACKEND_STATS");
-        let [packets, bytes, new_connections, unresolved, reply_packets, reply_bytes] =
-            sum(map.get(&id.into(), 0).expect("BACKEND_STATS").iter());
-        BackendCounters { packets, bytes, new_connections, unresolved, reply_packets, reply_bytes }
+        let map =
+            PerCpuArray::<_, [u64; BACKEND_COUNTERS_LEN]>::try_from(map).expect("BACKEND_STATS");
+        BackendCounters::of_words(sum(map.get(&id.into(), 0).expect("BACKEND_STATS").iter()))
     }
 
     pub fn set_nat_settings(&mut self, settings: NatSettings) {

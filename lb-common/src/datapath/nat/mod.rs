@@ -51,6 +51,10 @@ pub trait NatTables: Tables {
     fn wide_new(&self) -> &Self::WideNew;
     /// Counts an answer of backend `id`.
     fn count_reply(&self, id: u16, bytes: usize);
+    /// Counts a new flow to backend `id` that found no source.
+    fn count_refused(&self, id: u16);
+    /// Tells the daemon of the flow that was opened, for its log.
+    fn log_begin(&self, handoff: &Handoff);
 }
 
 /// Whether a packet for a port that no service has may answer a translated flow.

@@ -20,9 +20,17 @@ pub fn open<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut H
         return chosen;
     }
     match claim(tables, handoff) {
-        Opened::Done => egress::to_backend(packet, tables, handoff),
+        Opened::Done => {
+            if tables.nat_settings().is_some_and(|settings| settings.log != 0) {
+                tables.log_begin(handoff);
+            }
+            egress::to_backend(packet, tables, handoff)
+        }
         Opened::Busy => Verdict::drop(DropReason::NatBusy),
-        Opened::Exhausted => Verdict::drop(DropReason::NatExhausted),
+        Opened::Exhausted => {
+            tables.count_refused(handoff.draft.forward.backend);
+            Verdict::drop(DropReason::NatExhausted)
+        }
         Opened::Full => Verdict::drop(DropReason::NatFull),
     }
 }

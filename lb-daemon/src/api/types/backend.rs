@@ -25,6 +25,16 @@ pub struct BackendStats {
     pub connections: Connections,
     /// Packets dropped because its next hop was unknown.
     pub unresolved: u64,
+    /// Translated answers: packets, and frame bytes as received.
+    pub reply_packets: u64,
+    pub reply_bytes: u64,
+    /// Translated flows to it, and ports that rest, as the last pass counted.
+    pub flows: u64,
+    /// Flows that its service's pool has sources for; 0: not translated, or by
+    /// the client's own address.
+    pub flows_limit: u64,
+    /// New flows that found no source in the pool.
+    pub refused: u64,
     /// Unknown until it is resolved.
     pub next_hop: Option<NextHopStats>,
 }

@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize, Serializer};
 
 mod backend;
 mod interface;
+mod nat;
 mod service;
 
 pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
+pub use nat::{NatLogStats, NatStats};
 pub use service::{AnyPort, Port, ServiceStats, SlotStats};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -40,6 +42,8 @@ pub struct Stats {
     pub flows: FlowStats,
     /// This host's own connections to VIPs are balanced.
     pub local_clients: bool,
+    /// Translated flows.
+    pub nat: NatStats,
     /// Changes that are decided and take effect later, one sentence each.
     pub pending: Vec<String>,
     /// What an operator should look at, one sentence each.

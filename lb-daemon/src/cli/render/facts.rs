@@ -7,7 +7,7 @@ use super::{
     style::Style,
     units::{age, grouped},
 };
-use crate::api::types::{FlowStats, Stats, Totals};
+use crate::api::types::{FlowStats, NatStats, Stats, Totals};
 
 /// Who answers, since when, and what needs attention.
 pub fn header(stats: &Stats, view: &View) -> String {
@@ -36,6 +36,7 @@ pub fn counts(stats: &Stats, view: &View) -> String {
     lines.extend(named("dropped", &stats.drops, view));
     lines.extend(named("answered", &stats.answers, view));
     lines.extend(flows(&stats.flows, &stats.totals, view));
+    lines.extend(translated(&stats.nat, view));
     lines.join("\n") + "\n"
 }
 
@@ -89,4 +90,25 @@ fn flows(flows: &FlowStats, totals: &Totals, view: &View) -> Option<String> {
         format!("looked up for {share:.2}% of packets"),
     ];
     Some(wrapped("flow entries", &parts, view.width))
+}
+
+/// Of interest only where there are services that translate.
+fn translated(nat: &NatStats, view: &View) -> Option<String> {
+    if !view.all && nat.flows == 0 && nat.capacity + nat.capacity_wide == 0 {
+        return None;
+    }
+    let room = format!(
+        "{} (room for {} in IPv4, {} others)",
+        grouped(nat.flows),
+        grouped(nat.capacity),
+        grouped(nat.capacity_wide)
+    );
+    let states = nat.states.iter().filter(|(_, count)| view.all || **count > 0);
+    let states = states.map(|(state, count)| format!("{state} {}", grouped(*count)));
+    let log = nat
+        .log
+        .as_ref()
+        .map(|log| format!("log: {} written, {} lost", grouped(log.written), grouped(log.lost)));
+    let parts: Vec<_> = std::iter::once(room).chain(states).chain(log).collect();
+    Some(wrapped("translated flows", &parts, view.width))
 }

@@ -1,11 +1,15 @@
 //! Statistics as text for people. Pure: from the object to a string.
 
 mod facts;
+mod flows;
 mod interfaces;
 mod services;
 mod style;
 mod table;
 mod units;
+
+pub use flows::table as flows;
+pub use units::grouped;
 
 use crate::api::types::Stats;
 

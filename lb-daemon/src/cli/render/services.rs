@@ -143,6 +143,15 @@ fn backend_note(backend: &BackendStats) -> String {
         Some(hop) if hop.interface == LOCAL => notes.push("on this host".to_owned()),
         Some(_) => {}
     }
+    if backend.flows > 0 && backend.flows_limit > 0 {
+        let used = backend.flows as f64 / backend.flows_limit as f64 * 100.0;
+        notes.push(format!("{} flows, {used:.0}% of its ports", grouped(backend.flows)));
+    } else if backend.flows > 0 {
+        notes.push(format!("{} flows", grouped(backend.flows)));
+    }
+    if backend.refused > 0 {
+        notes.push(format!("{} new flows found no port", grouped(backend.refused)));
+    }
     if backend.unresolved > 0 {
         notes.push(format!("{} packets dropped without next hop", grouped(backend.unresolved)));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::api::types::{
     BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceMode, InterfaceState,
-    InterfaceStats, NextHopStats, Port, ServiceStats, SlotStats, Totals, Traffic,
+    InterfaceStats, NatStats, NextHopStats, Port, ServiceStats, SlotStats, Totals, Traffic,
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -32,6 +32,7 @@ fn backend(name: &str, state: BackendState, share: f64) -> BackendStats {
         connections: Connections { new_connections: 90, new_connections_per_second: 12.5 * share },
         unresolved: 0,
         next_hop: Some(NextHopStats::default()),
+        ..BackendStats::default()
     }
 }
 
@@ -82,6 +83,7 @@ fn stats() -> Stats {
         answers: Stats::answers_from(&[5]),
         flows: FlowStats { capacity: 262_144, ..FlowStats::default() },
         local_clients: false,
+        nat: NatStats::default(),
         pending: vec!["service web: 3 slots change owner in 2 s".into()],
         warnings: vec![],
     }

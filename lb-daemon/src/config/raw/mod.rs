@@ -3,7 +3,7 @@
 
 mod fields;
 mod nat;
-mod nearest;
+pub mod nearest;
 mod service;
 mod top;
 mod value;

@@ -6,7 +6,7 @@ use strsim::osa_distance;
 const LONGEST: usize = 40;
 
 /// The word of `known` that few changes make out of `word`, if there is one.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     if word.len() > LONGEST {
         return None;

@@ -14,6 +14,7 @@ use crate::{
     control::{ControlError, Controller, Parts, view::target},
     dataplane::{DataPlane, Fake, words_of},
     health::{HealthEvent, State},
+    nat::{Buckets, Directory, NatTables, Pass, Registry},
     netlink::{MacAddress, NextHop},
     slots::{HeapSlots, SlotMemory},
     state::StateFile,
@@ -49,6 +50,13 @@ pub fn service(name: &str, vip: u8, more: &str, backends: &[(u8, u16)]) -> Strin
     )
 }
 
+/// Tables of translated flows that have a bucket each.
+fn registry() -> Arc<Registry> {
+    let buckets = Buckets { narrow: 1, narrow_new: 1, wide: 1, wide_new: 1 };
+    let tables = NatTables::of_nothing(buckets).unwrap();
+    Arc::new(Registry::new(tables, Directory::empty(Fake::default().ticks)))
+}
+
 pub fn address(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
 }
@@ -65,6 +73,7 @@ impl World {
             state_file: file_of_state,
             identity,
             config: file(services),
+            nat: registry(),
         };
         let mut world = Self { controller: Controller::new(parts, true).unwrap(), state };
         world.resolve();
@@ -83,6 +92,7 @@ impl World {
             identity: state_file.read().unwrap().unwrap(),
             state_file,
             config: file(services),
+            nat: registry(),
         };
         Self { controller: Controller::new(parts, false).unwrap(), state: self.state }
     }
@@ -134,11 +144,20 @@ impl World {
             self.controller.housekeep().unwrap();
             self.controller.refresh().unwrap();
             self.settle();
+            self.sweep();
             let mut scan = Some(self.controller.begin_scan().unwrap());
             while let Some(under_way) = scan {
                 scan = self.controller.scan(under_way).unwrap();
             }
         }
+    }
+
+    /// A whole pass over the tables of translated flows.
+    pub fn sweep(&mut self) {
+        let registry = self.controller.nat.clone();
+        let mut pass = Pass::begin(&registry);
+        while pass.slice(self.controller.plane.now, &mut |_| {}) {}
+        registry.set_census(pass.finish());
     }
 
     /// The state directory becomes a place where nothing can be written.

@@ -93,18 +93,21 @@ fn quote(packet: &Packet) -> Vec<u8> {
     packet.ip()[..if packet.source.is_ipv4() { 28 } else { 48 }].to_vec()
 }
 
-/// Type, code and rest in IPv4 and in IPv6 of errors that both have.
-const BOTH: [([u8; 2], [u8; 4], [u8; 2], [u8; 4]); 5] = [
-    ([3, 1], [0; 4], [1, 0], [0; 4]),
-    ([3, 3], [0; 4], [1, 4], [0; 4]),
-    ([3, 10], [0; 4], [1, 1], [0; 4]),
-    ([11, 0], [0; 4], [3, 0], [0; 4]),
+/// Type and code, and the last four bytes of the header.
+type Meaning = ([u8; 2], [u8; 4]);
+
+/// Errors that both families have, in IPv4 and in IPv6.
+const BOTH: [(Meaning, Meaning); 5] = [
+    (([3, 1], [0; 4]), ([1, 0], [0; 4])),
+    (([3, 3], [0; 4]), ([1, 4], [0; 4])),
+    (([3, 10], [0; 4]), ([1, 1], [0; 4])),
+    (([11, 0], [0; 4]), ([3, 0], [0; 4])),
     // 1400 bytes over IPv4 carry what 1420 do over IPv6.
-    ([3, 4], [0, 0, 5, 0x78], [2, 0], [0, 0, 5, 0x8c]),
+    (([3, 4], [0, 0, 5, 0x78]), ([2, 0], [0, 0, 5, 0x8c])),
 ];
 
-fn error(v6: bool, of: &([u8; 2], [u8; 4], [u8; 2], [u8; 4]), quote: &[u8]) -> Upper {
-    let ([kind, code], rest) = if v6 { (of.2, of.3) } else { (of.0, of.1) };
+fn error(v6: bool, of: &(Meaning, Meaning), quote: &[u8]) -> Upper {
+    let ([kind, code], rest) = if v6 { of.1 } else { of.0 };
     icmp(kind, code, rest, quote)
 }
 
@@ -133,7 +136,7 @@ fn errors_from_the_clients_side_reach_the_backend() {
             let upper = error(flow.backend_v6, of, &quote(&flow.of_backend()));
             let out = Packet::new(source, backend, upper)
                 .with(|p| (p.link_destination, p.link_source) = world.link_to(id));
-            let what = format!("error {:?}, {}", of.0, flow.what());
+            let what = format!("error {:?}, {}", of.0.0, flow.what());
             bench.expect(&what, &packet.frame(), Expect::Transmit(out.frame()));
         }
     }
@@ -154,7 +157,7 @@ fn errors_from_the_backends_side_reach_the_client() {
             let upper = error(v6, of, &quote(&flow.of_client()));
             let out = Packet::new(flow.vip, flow.client, upper)
                 .with(|p| (p.link_destination, p.link_source) = (ROUTER, BALANCER));
-            let what = format!("error {:?}, {}", of.0, flow.what());
+            let what = format!("error {:?}, {}", of.0.0, flow.what());
             bench.expect(&what, &packet.frame(), Expect::Transmit(out.frame()));
         }
     }

@@ -1,6 +1,8 @@
 //! The tables of translated flows in plain memory.
 
-use lb_common::abi::{NarrowBody, NatBody, NatBucket, NatSettings, Pool, WideBody, map_names};
+use lb_common::abi::{
+    Handoff, NarrowBody, NatBody, NatBucket, NatSettings, Pool, WideBody, map_names,
+};
 use lb_common::datapath::nat::NatTables;
 use lb_common::nat::table::Table;
 
@@ -79,6 +81,13 @@ impl NatTables for Host {
     fn wide_new(&self) -> &Self::WideNew {
         &self.nat.wide_new
     }
+
+    fn count_refused(&self, id: u16) {
+        self.state.borrow_mut().counters.entry(id).or_default().refused += 1;
+    }
+
+    /// Nobody reads the log.
+    fn log_begin(&self, _handoff: &Handoff) {}
 
     fn count_reply(&self, id: u16, bytes: usize) {
         let mut state = self.state.borrow_mut();
