@@ -9,6 +9,7 @@ use lb_test_support::packet::protocol::{DESTINATION_OPTIONS, FRAGMENT, TCP, UDP}
 use lb_test_support::packet::{Packet, Upper, icmp, tcp, udp};
 use lb_test_support::random::Random;
 use lb_test_support::world::{INGRESS, OTHER_INTERFACE, World, address, direct, tunnel};
+use lb_test_support::world_nat::{POOL_PORT, translated};
 
 const WORLDS: u64 = 30;
 const FRAMES: u64 = 400;
@@ -43,6 +44,9 @@ fn world(random: &mut Random) -> World {
             let flag = [0, service_flags::UDP_KEEP, service_flags::RESET_ON_DEAD];
             let flag = flag[random.below(3) as usize];
             world.change_service(service, |s| s.flags ^= flag);
+            if random.below(2) == 0 {
+                translate(random, &mut world, service);
+            }
             service
         })
         .collect();
@@ -59,10 +63,41 @@ fn world(random: &mut Random) -> World {
     world
 }
 
+/// Backends of services that translate, by family, and where their flows come
+/// from. One tuple for each backend: which of several is tried first depends on
+/// the clock, which may have moved on when it is the host's turn.
+fn inside(v6: bool) -> ([IpAddr; 2], IpAddr) {
+    let of = |last: u8| match v6 {
+        true => address(&format!("2001:db8:b::{last}")),
+        false => address(&format!("10.0.0.{last}")),
+    };
+    ([of(8), of(9)], of(1))
+}
+
+fn translate(random: &mut Random, world: &mut World, service: u16) {
+    let sources = [inside(false).1, inside(true).1];
+    world.translate(service, &sources, 1);
+    if random.below(3) == 0 {
+        let backends = [inside(false).0, inside(true).0].concat();
+        world.keep_clients(service, &backends);
+    }
+    world.change_service(service, |s| {
+        s.udp_responses = random.below(3) as u32;
+        if random.below(4) == 0 {
+            s.flags |= service_flags::DIRECT_TOO;
+        }
+    });
+}
+
 fn backend(random: &mut Random, world: &mut World) -> u16 {
     let interface = [INGRESS, OTHER_INTERFACE][random.below(2) as usize];
-    let mut backend = match random.below(3) {
+    let mut backend = match random.below(5) {
         0 => direct(interface),
+        family @ (3 | 4) => {
+            let (backends, _) = inside(family == 4);
+            let port = [0, 80, 8080][random.below(3) as usize];
+            translated(interface, backends[random.below(2) as usize], port)
+        }
         1 => tunnel(interface, address("10.0.0.0"), address("10.0.9.11")),
         _ => tunnel(interface, address("fd00::"), address("fd00:9::11")),
     };
@@ -87,6 +122,9 @@ fn transport(random: &mut Random) -> Upper {
 }
 
 fn packet(random: &mut Random) -> Packet {
+    if random.below(4) == 0 {
+        return reply(random);
+    }
     let vip = vips()[random.below(4) as usize];
     let client = client(random, vip.is_ipv6());
     let upper = match random.below(8) {
@@ -106,6 +144,28 @@ fn packet(random: &mut Random) -> Packet {
         let extensions = if random.below(3) == 0 { random.below(8) as usize } else { 0 };
         p.extensions = vec![if random.below(4) == 0 { atomic } else { extension }; extensions];
     })
+}
+
+/// What a backend sends in answer to a translated packet, or to a client that
+/// kept its address.
+fn reply(random: &mut Random) -> Packet {
+    let (backends, source) = inside(random.below(2) == 0);
+    let backend = backends[random.below(2) as usize];
+    let (to, ports) = match random.below(3) {
+        0 => (client(random, backend.is_ipv6()), 1000),
+        _ => (source, POOL_PORT),
+    };
+    let port = [80, 81, 8080][random.below(3) as usize];
+    let off = if ports == POOL_PORT { 0 } else { random.below(6) as u16 };
+    let ports = [port, ports + off];
+    let upper = match transport(random) {
+        Upper::Tcp { sequence, acknowledgement, flags, window, payload, .. } => {
+            Upper::Tcp { ports, sequence, acknowledgement, flags, window, payload }
+        }
+        Upper::Udp { payload, .. } => Upper::Udp { ports, payload },
+        other => other,
+    };
+    Packet::new(backend, to, upper)
 }
 
 /// About a packet that a backend sent from the VIP to the client.
@@ -161,9 +221,16 @@ fn kernel_and_host_agree() {
 
 /// The frames went all the ways there are.
 fn assert_varied(before: &Totals, after: &Totals) {
-    // Slots always have a backend here, and test runs always have headroom and
-    // redirect.
-    let never = [DropReason::NoBackend, DropReason::NoHeadroom, DropReason::RedirectFailed];
+    // Slots always have a backend here, the tables always room, and test runs
+    // headroom, redirect, one CPU and all programs.
+    let never = [
+        DropReason::NoBackend,
+        DropReason::NoHeadroom,
+        DropReason::RedirectFailed,
+        DropReason::NatBusy,
+        DropReason::NatFull,
+        DropReason::NatUnavailable,
+    ];
     for reason in DropReason::ALL.into_iter().filter(|reason| !never.contains(reason)) {
         let count = after.dropped[reason as usize] - before.dropped[reason as usize];
         assert!(count > 0, "no frame was dropped for {}", reason.name());

@@ -1,10 +1,13 @@
 //! The tables of translated flows in plain memory.
 
+use std::sync::Arc;
+
 use lb_common::abi::{
     Handoff, NarrowBody, NatBody, NatBucket, NatSettings, Pool, WideBody, map_names,
 };
 use lb_common::datapath::nat::NatTables;
-use lb_common::nat::table::Table;
+use lb_common::hash::{FlowWords, is_v4};
+use lb_common::nat::table::{NatHash, Table, Taking, is_taken};
 
 use super::Host;
 
@@ -12,13 +15,25 @@ use super::Host;
 pub const TABLES: [&str; 4] =
     [map_names::NARROW, map_names::NARROW_NEW, map_names::WIDE, map_names::WIDE_NEW];
 
+/// Says whether another table has a key.
+type Elsewhere = Box<dyn Fn(&FlowWords, NatHash, Taking) -> bool + Send>;
+
 pub struct Memory<B> {
-    buckets: Vec<NatBucket<B>>,
+    buckets: Arc<Vec<NatBucket<B>>>,
+    elsewhere: Option<Elsewhere>,
 }
 
 impl<B: Default> Memory<B> {
     fn new(buckets: u32) -> Self {
-        Self { buckets: (0..buckets).map(|_| Default::default()).collect() }
+        let buckets = (0..buckets).map(|_| Default::default()).collect();
+        Self { buckets: Arc::new(buckets), elsewhere: None }
+    }
+}
+
+impl<B> Memory<B> {
+    /// The same table.
+    fn share(&self) -> Self {
+        Self { buckets: self.buckets.clone(), elsewhere: None }
     }
 }
 
@@ -32,6 +47,24 @@ impl<B: NatBody> Table for Memory<B> {
     fn bucket(&self, index: u32) -> Option<&NatBucket<B>> {
         self.buckets.get(index as usize)
     }
+
+    fn is_taken_elsewhere(&self, key: &FlowWords, hash: NatHash, taking: Taking) -> bool {
+        self.elsewhere.as_ref().is_some_and(|elsewhere| elsewhere(key, hash, taking))
+    }
+}
+
+/// Whether either table has the key, for the tables of the other kind of lines.
+fn elsewhere<B: NatBody + Send + Sync + 'static>(
+    main: &Memory<B>,
+    new: &Memory<B>,
+    mixed: bool,
+) -> Elsewhere {
+    let (main, new) = (main.share(), new.share());
+    Box::new(move |key, hash, taking| {
+        mixed
+            && is_v4(key.source)
+            && (is_taken(&main, key, hash, taking) || is_taken(&new, key, hash, taking))
+    })
 }
 
 pub struct Flows {
@@ -43,12 +76,13 @@ pub struct Flows {
 
 impl Flows {
     pub fn new(settings: &NatSettings) -> Self {
-        Self {
-            narrow: Memory::new(settings.narrow),
-            narrow_new: Memory::new(settings.narrow_new),
-            wide: Memory::new(settings.wide),
-            wide_new: Memory::new(settings.wide_new),
-        }
+        let mixed = settings.mixed != 0;
+        let (narrow, wide) = (Memory::new(settings.narrow), Memory::new(settings.wide));
+        let mut narrow_new = Memory::new(settings.narrow_new);
+        let mut wide_new = Memory::new(settings.wide_new);
+        narrow_new.elsewhere = Some(elsewhere(&wide, &wide_new, mixed));
+        wide_new.elsewhere = Some(elsewhere(&narrow, &narrow_new, mixed));
+        Self { narrow, narrow_new, wide, wide_new }
     }
 }
 
