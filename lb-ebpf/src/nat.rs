@@ -3,6 +3,7 @@
 use lb_common::abi::{
     Draft, Handoff, NarrowBody, NatBegin, NatBucket, NatSettings, Pool, WideBody,
 };
+use lb_common::datapath::Tables as _;
 use lb_common::datapath::nat::NatTables;
 use lb_common::hash::{FlowWords, is_v4};
 use lb_common::nat::table::{self, Claim, NOWHERE, NatHash, Offer, Table, Taking};
@@ -218,6 +219,21 @@ impl NatTables for Maps {
     #[inline(always)]
     fn wide_new(&self) -> &WideNew {
         &WideNew
+    }
+
+    #[inline(never)]
+    fn note_direct(&self, service: u16) {
+        if let Some(entry) = maps::SERVICES.get_ptr_mut(service as u32) {
+            let now = self.now();
+            // SAFETY: a map element; the word is read and written as a whole, and
+            // the last one's time is as good as another's.
+            unsafe {
+                let direct_at = &raw mut (*entry).direct_at;
+                if direct_at.read_volatile() != now {
+                    direct_at.write_volatile(now);
+                }
+            }
+        }
     }
 
     #[inline(never)]

@@ -51,7 +51,10 @@ pub struct Service {
     pub udp_responses: u32,
     /// The table before the last change of size or seed.
     pub old_table: Table,
-    pub reserved_3: [u64; 6],
+    /// When a packet last went past translation by [`service_flags::DIRECT_TOO`],
+    /// in ticks: the data path writes this.
+    pub direct_at: u64,
+    pub reserved_3: [u64; 5],
 }
 
 const _: () = assert!(size_of::<Table>() == 24);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     api::protocol::Reloaded,
-    config::{Backend, Config, Service},
+    config::{Backend, Config, Limits, Service},
 };
 
 /// What is different in `after`, and what of it takes effect later.
@@ -13,8 +13,9 @@ pub fn between(before: &Config, after: &Config) -> Reloaded {
     for service in &before.services {
         if find(after, &service.name).is_none() {
             answer.changes.push(format!(
-                "service {} is removed: packets for it are handled as for any other address",
-                service.name
+                "service {} is removed: packets for it are handled as for any other address{}",
+                service.name,
+                if service.mode.snat().is_some() { ", its translated flows end" } else { "" }
             ));
         }
     }
@@ -40,8 +41,24 @@ pub fn between(before: &Config, after: &Config) -> Reloaded {
             None => "statistics may be read by root alone".to_owned(),
         });
     }
-    if before.limits != after.limits {
+    let rates = |limits: Limits| {
+        (
+            (limits.reset_rate, limits.unserved_rate, limits.too_big_rate),
+            (limits.echo_rate, limits.log_rate),
+        )
+    };
+    if rates(before.limits) != rates(after.limits) {
         answer.changes.push("rates of the balancer's own answers are taken over".to_owned());
+    }
+    if before.nat_log != after.nat_log {
+        answer.changes.push(match &after.nat_log {
+            Some(log) => format!(
+                "translated flows are logged to {}, {} records per second at most",
+                log.path.display(),
+                log.rate
+            ),
+            None => "translated flows are not logged any more".to_owned(),
+        });
     }
     answer
 }
@@ -69,6 +86,7 @@ impl Comparison<'_> {
         let moved = self.backends();
         self.table();
         self.mode();
+        self.target_ports();
         self.rest();
         if moved {
             let Service { name, arming, .. } = self.new;
@@ -139,11 +157,55 @@ impl Comparison<'_> {
 
     fn mode(&mut self) {
         if self.old.mode != self.new.mode {
-            self.change(&format!(
-                "mode {} with its present settings; flows that exist go on to the same backends in \
-                 the new mode",
-                self.new.mode.name()
-            ));
+            let (old, new) = (&self.old.mode, &self.new.mode);
+            let what = match (old.snat(), new.snat()) {
+                (Some(old_snat), Some(new_snat)) if old.name() == new.name() => {
+                    let of =
+                        if old_snat.rest == new_snat.rest { "addresses or ports" } else { "rest" };
+                    format!(
+                        "snat has other {of}; flows that exist keep their source until they end, new \
+                         ones follow at once"
+                    )
+                }
+                (None, None) => format!(
+                    "mode {} with its present settings; flows that exist go on to the same backends \
+                     in the new mode",
+                    new.name()
+                ),
+                (None, Some(_)) => format!(
+                    "mode {} instead of {}: new connections are translated; TCP connections that \
+                     exist go on as they are, UDP flows are translated with their next packet",
+                    new.name(),
+                    old.name()
+                ),
+                (Some(_), _) => format!(
+                    "mode {} instead of {}: flows that exist go on translated as they are until they \
+                     end, new ones follow at once",
+                    new.name(),
+                    old.name()
+                ),
+            };
+            self.change(&what);
+        }
+    }
+
+    /// Where translated flows go to.
+    fn target_ports(&mut self) {
+        for backend in &self.new.backends {
+            let mut before = self.old.backends.iter();
+            let Some(before) = before.find(|one| one.address == backend.address) else { continue };
+            if before.port != backend.port {
+                let port = |port: Option<u16>| {
+                    port.map_or("the port that clients name".to_owned(), |port| {
+                        format!("port {port}")
+                    })
+                };
+                let (name, address) = (&backend.name, backend.address);
+                let (now, was) = (port(backend.port), port(before.port));
+                self.change(&format!(
+                    "backend {name} ({address}): {now} instead of {was} for new flows"
+                ));
+            }
         }
     }
 
@@ -208,6 +270,32 @@ mod tests {
         assert!(answer.changes[0].contains("backend a (10.0.0.1) is removed"), "{answer:?}");
         assert!(answer.changes[1].contains("backend b (10.0.0.2) is added"), "{answer:?}");
         assert!(answer.pending[0].contains("after the arming time of 2s"), "{answer:?}");
+    }
+
+    fn translating(snat: &str, more: &str) -> Config {
+        let text = format!(
+            "interfaces: [eth0]\n{more}services:\n- {{name: web, vip: 192.0.2.1, port: 80, protocol: \
+             tcp, mode: nat, snat: {{{snat}}}, arming: 2s, backends: [{A}]}}\n"
+        );
+        config::parse("lb.yaml", &text).unwrap().config
+    }
+
+    #[test]
+    fn a_change_of_mode_says_what_becomes_of_flows() {
+        let (dsr, nat) = (config(A, ""), translating("ports: 20000-20099", ""));
+        let said = |before: &Config, after: &Config| between(before, after).changes.join("\n");
+        let there = said(&dsr, &nat);
+        assert!(there.contains("mode nat instead of dsr: new connections are"), "{there}");
+        assert!(!there.contains("rates"), "the tables' default size is no rate: {there}");
+        let back = said(&nat, &dsr);
+        assert!(back.contains("go on translated as they are until they end"), "{back}");
+        let pool = said(&nat, &translating("ports: 20100-20199", ""));
+        assert!(
+            pool.contains("snat has other addresses or ports; flows that exist keep"),
+            "{pool}"
+        );
+        let log = said(&nat, &translating("ports: 20000-20099", "nat_log: {path: /tmp/x}\n"));
+        assert!(log.starts_with("translated flows are logged to /tmp/x"), "{log}");
     }
 
     #[test]

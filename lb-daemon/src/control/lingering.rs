@@ -48,7 +48,8 @@ pub enum Reason {
 /// A mode that a service had, while flows of it go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FormerMode {
-    /// Flows without translation: until then, in ticks.
+    /// Flows without translation: until then, in ticks, if no packet of theirs
+    /// comes.
     pub direct_until: Option<u64>,
     /// Translated ones: until a pass that began with this directory finds none.
     pub translated: Option<u64>,
@@ -155,16 +156,22 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     fn end_former_modes(&mut self, census: &Census, now: u64) {
         let moving = !self.resting_entries.is_empty();
-        for (name, live) in &mut self.services {
-            let Some(known) = self.identity.services.get(name) else { continue };
+        let ticks = self.plane.ticks();
+        for service in &self.config.services {
+            let Some(known) = self.identity.services.get(&service.name) else { continue };
+            let Some(live) = self.services.get_mut(&service.name) else { continue };
             let former = &mut live.former_mode;
             let before = *former;
+            if let Some(until) = &mut former.direct_until {
+                let last = self.plane.service(known.entry).direct_at;
+                *until = (*until).max(last + ticks.of(service.idle.tcp));
+            }
             former.direct_until = former.direct_until.filter(|until| now < *until);
             former.translated = former
                 .translated
                 .filter(|version| moving || !census.has_no_service(known.entry, *version));
-            if *former != before {
-                self.queue.insert(name.clone());
+            if former.flags() != before.flags() {
+                self.queue.insert(service.name.clone());
             }
         }
     }
@@ -199,7 +206,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 former.direct_until = Some(now + ticks.of(service.idle.tcp));
             }
         }
-        Entry { flags: entry.flags | live.former_mode.flags(), ..entry }
+        // What the data path noted stays.
+        let direct_at = if present.table == entry.table { present.direct_at } else { 0 };
+        Entry { flags: entry.flags | live.former_mode.flags(), direct_at, ..entry }
     }
 
     /// Numbers of backends that no slot names, and no translated flow either.

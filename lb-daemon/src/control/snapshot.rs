@@ -151,12 +151,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     fn nat_stats(&self, log: Option<NatLogStats>) -> NatStats {
         let census = self.nat.census();
+        let limits = &self.config.limits;
         let buckets = self.nat.tables().buckets();
         NatStats {
             flows: census.flows(),
             states: census.by_state().map(|(state, n)| (state.name().to_owned(), n)).collect(),
-            capacity: capacity(buckets.narrow),
-            capacity_wide: capacity(buckets.wide),
+            capacity: capacity(buckets.narrow, limits.nat_flows),
+            capacity_wide: capacity(buckets.wide, limits.nat_flows_wide),
             log,
         }
     }
@@ -231,7 +232,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             if former.is_some_and(|former| former.direct_until.is_some()) {
                 sentences.push(format!(
                     "service {}: TCP connections from before it translated go on untranslated until \
-                     they have been idle for {:?}",
+                     all of them have been idle for {:?}",
                     service.name, service.idle.tcp
                 ));
             }
@@ -246,9 +247,16 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     }
 }
 
-/// One bucket stands for no table.
-fn capacity(buckets: u32) -> u64 {
-    if buckets > 1 { MapSizes::flows_in(buckets).into() } else { 0 }
+/// Flows that a table has room for; `wanted`: as configured, which may be waiting
+/// for flows to end. One bucket stands for no table.
+fn capacity(buckets: u32, wanted: u32) -> u64 {
+    let room = MapSizes::flows_in(buckets);
+    let is_as_wanted = MapSizes::flows_in(MapSizes::buckets(wanted)) == room;
+    match (buckets, is_as_wanted) {
+        (0 | 1, _) => 0,
+        (_, true) => wanted.into(),
+        (_, false) => room.into(),
+    }
 }
 
 fn ports(service: &Service) -> Vec<Port> {

@@ -63,6 +63,11 @@ impl MapSizes {
         }
     }
 
+    /// Buckets for so many flows of two lines each.
+    pub const fn buckets(flows: u32) -> u32 {
+        buckets(flows)
+    }
+
     /// Flows that so many buckets are made for, at most.
     pub const fn flows_in(buckets: u32) -> u32 {
         ((buckets as u64 * 3 * NAT_WAYS as u64 + 2) / 8) as u32

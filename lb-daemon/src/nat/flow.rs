@@ -123,11 +123,14 @@ impl FlowReport {
         let life = life_of(directory, reverse).unwrap_or(left);
         // A tuple that rests may have lost its other line to a new flow.
         let forward = forward.filter(|seen| seen.meta.in_use());
+        let age = forward.map(|seen| seconds(now.saturating_sub(seen.entry.began)));
+        // Times that have changed since the last packet count from the next one on.
+        let idle = seconds(life.saturating_sub(left)).min(age.unwrap_or(Duration::MAX));
         Self {
             ends: ends_of(directory, reverse),
             state: reverse.meta.state().name().to_owned(),
-            age: forward.map(|seen| rounded(seconds(now.saturating_sub(seen.entry.began)))),
-            idle: rounded(seconds(life.saturating_sub(left))),
+            age: age.map(rounded),
+            idle: rounded(idle),
             expires: rounded(seconds(left)),
             bytes: forward.map(|seen| seen.bytes),
             reply_bytes: reverse.bytes,

@@ -26,6 +26,9 @@ mod sink;
 mod sweeper;
 mod tables;
 
+#[cfg(test)]
+mod tests;
+
 pub use census::{Census, STATES};
 pub use directory::{BackendName, Directory, ServiceName};
 pub use events::Events;

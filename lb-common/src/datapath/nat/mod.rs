@@ -51,6 +51,8 @@ pub trait NatTables: Tables {
     fn wide_new(&self) -> &Self::WideNew;
     /// Counts an answer of backend `id`.
     fn count_reply(&self, id: u16, bytes: usize);
+    /// A packet of a flow from before the service translated.
+    fn note_direct(&self, service: u16);
     /// Counts a new flow to backend `id` that found no source.
     fn count_refused(&self, id: u16);
     /// Tells the daemon of the flow that was opened, for its log.
@@ -297,6 +299,9 @@ fn without_flow<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &H
         _ => {}
     }
     if service.flags & (service_flags::NAT | service_flags::DIRECT_TOO) != service_flags::NAT {
+        if service.flags & service_flags::DIRECT_TOO != 0 {
+            tables.note_direct(handoff.service);
+        }
         return Verdict::next(Next::Direct);
     }
     match handoff.packet_kind() {

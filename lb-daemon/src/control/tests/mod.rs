@@ -3,4 +3,5 @@
 mod adoption;
 mod changes;
 mod failures;
+mod translation;
 mod world;

@@ -116,6 +116,9 @@ impl NatTables for Host {
         &self.nat.wide_new
     }
 
+    /// Nobody waits for these to end.
+    fn note_direct(&self, _service: u16) {}
+
     fn count_refused(&self, id: u16) {
         self.state.borrow_mut().counters.entry(id).or_default().refused += 1;
     }
