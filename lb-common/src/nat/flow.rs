@@ -39,13 +39,19 @@ pub struct Found<'a, B> {
     pub young: bool,
 }
 
+impl<B: NatBody> Found<'_, B> {
+    /// Whether it is the line of the backend's packets.
+    #[inline(always)]
+    fn is_reverse(&self) -> bool {
+        self.line.body.rest().is_reverse()
+    }
+}
+
 /// One end of a flow, as a key and its hash.
 #[derive(Clone, Copy)]
 pub struct End<'a> {
     pub key: &'a FlowWords,
     pub hash: NatHash,
-    /// The key is that of the backend's packets.
-    pub reverse: bool,
 }
 
 /// What a packet did to its flow.
@@ -170,7 +176,7 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
         draft: &mut Draft,
     ) -> Renewed {
         let old = found.meta.state();
-        let state = advance(old, kind, end.reverse);
+        let state = advance(old, kind, found.is_reverse());
         let life = life(state, service, self.settings) as u64;
         let expires = self.now + life;
         let due =
@@ -201,16 +207,17 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
                 return Renewed::Gone;
             }
         };
-        let (first, second) = if end.reverse { (found, &partner) } else { (&partner, found) };
+        let (first, second) =
+            if found.is_reverse() { (found, &partner) } else { (&partner, found) };
         // Lost only to somebody who renews it, too.
         first.line.meta.exchange(first.meta.0, first.meta.with(state, expires).0);
         second.line.meta.exchange(second.meta.0, second.meta.with(state, expires).0);
-        if !end.reverse {
+        if !found.is_reverse() {
             partner.line.body.rest().set_hop(&draft.reverse.hop);
         }
         if found.young && partner.young && !state.is_evictable() {
-            let other = End { key: partner_key, hash, reverse: !end.reverse };
-            let (reverse, forward) = if end.reverse {
+            let other = End { key: partner_key, hash };
+            let (reverse, forward) = if found.is_reverse() {
                 ((found.line, end), (partner.line, &other))
             } else {
                 ((partner.line, &other), (found.line, end))
@@ -256,7 +263,7 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
     /// Ends a flow: nobody finds it any more, and its tuple rests as `state`
     /// says. The draft's reverse key is scratch.
     #[inline(never)]
-    pub fn end(&self, found: &Found<'a, B>, end: &End<'_>, state: NatState, draft: &mut Draft) {
+    pub fn end(&self, found: &Found<'a, B>, state: NatState, draft: &mut Draft) {
         draft.reverse_key = found.line.body.to().reversed();
         let partner_key = &draft.reverse_key;
         let partner = self.find(partner_key, self.hash(partner_key));
@@ -265,7 +272,7 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
             _ => self.settings.rest_client,
         };
         let expires = self.now + rest as u64;
-        let (reverse, forward) = if end.reverse {
+        let (reverse, forward) = if found.is_reverse() {
             (Some(found), partner.as_ref())
         } else {
             (partner.as_ref(), Some(found))

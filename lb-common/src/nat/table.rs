@@ -142,18 +142,33 @@ pub fn find<T: Table + ?Sized>(table: &T, key: &FlowWords, hash: NatHash) -> u32
     }
 }
 
-/// The way of the key's line, or [`NOWHERE`].
+/// The way of the key's line, or [`NOWHERE`]. Written out: verifiers before
+/// Linux 6.2 lose count in a loop over so large elements.
 #[inline(always)]
 fn way_of<B: NatBody>(bucket: &NatBucket<B>, key: &FlowWords, tag: u16) -> u32 {
-    let mut way = 0;
-    while way < NAT_WAYS {
-        let meta = NatMeta(bucket.metas[way].load());
-        if meta.tag() == tag && meta.in_use() && bucket.bodies[way].is(key) {
-            return way as u32;
-        }
-        way += 1;
+    if holds(bucket, 0, key, tag) {
+        0
+    } else if holds(bucket, 1, key, tag) {
+        1
+    } else if holds(bucket, 2, key, tag) {
+        2
+    } else if holds(bucket, 3, key, tag) {
+        3
+    } else if holds(bucket, 4, key, tag) {
+        4
+    } else if holds(bucket, 5, key, tag) {
+        5
+    } else if holds(bucket, 6, key, tag) {
+        6
+    } else {
+        NOWHERE
     }
-    NOWHERE
+}
+
+#[inline(always)]
+fn holds<B: NatBody>(bucket: &NatBucket<B>, way: usize, key: &FlowWords, tag: u16) -> bool {
+    let meta = NatMeta(bucket.metas[way].load());
+    meta.tag() == tag && meta.in_use() && bucket.bodies[way].is(key)
 }
 
 /// Which lines an insert may take.
@@ -243,27 +258,49 @@ pub fn look<T: Table + ?Sized>(
     taking: Taking,
 ) -> Offer {
     let Some(bucket) = table.bucket(bucket) else { return Offer::NOTHING };
-    let mut best = Offer::NOTHING;
-    let mut occupied = NAT_WAYS as u64;
-    let mut way = 0;
-    while way < NAT_WAYS {
-        let meta = NatMeta(bucket.metas[way].load());
-        let offer = Offer(offer_of(&bucket.bodies[way], meta, key, &taking));
-        if offer == Offer::TAKEN {
-            return offer;
-        }
-        if offer.0 == Offer::USABLE {
-            occupied -= 1;
-        }
-        if offer != Offer::NOTHING && offer.0 | (way as u64) < best.0 {
-            best = Offer(offer.0 | way as u64);
-        }
-        way += 1;
-    }
+    let mut found = Look { best: Offer::NOTHING, occupied: NAT_WAYS as u64 };
+    found.at(bucket, 0, key, &taking);
+    found.at(bucket, 1, key, &taking);
+    found.at(bucket, 2, key, &taking);
+    found.at(bucket, 3, key, &taking);
+    found.at(bucket, 4, key, &taking);
+    found.at(bucket, 5, key, &taking);
+    found.at(bucket, 6, key, &taking);
+    let Look { best, occupied } = found;
     if best.kind() == Offer::USABLE {
         return Offer(best.0 | occupied.saturating_sub(CROWDED) << 8);
     }
     best
+}
+
+/// What was seen of a bucket so far.
+struct Look {
+    best: Offer,
+    occupied: u64,
+}
+
+impl Look {
+    #[inline(always)]
+    fn at<B: NatBody>(
+        &mut self,
+        bucket: &NatBucket<B>,
+        way: usize,
+        key: (&FlowWords, u16),
+        taking: &Taking,
+    ) {
+        let meta = NatMeta(bucket.metas[way].load());
+        let offer = offer_of(&bucket.bodies[way], meta, key, taking);
+        if offer == Offer::USABLE {
+            self.occupied -= 1;
+        }
+        if offer == Offer::TAKEN.0 {
+            self.best = Offer::TAKEN;
+        }
+        let offer = offer | way as u64;
+        if offer < self.best.0 {
+            self.best = Offer(offer);
+        }
+    }
 }
 
 /// Claims a line for a key that has none. Whoever claims it writes it and then
@@ -336,15 +373,11 @@ pub fn has_competitor<T: Table + ?Sized>(
 ) -> bool {
     let Some(bucket) = table.bucket(bucket_index) else { return false };
     let first = bucket_index << WAY_BITS;
-    let mut way = 0;
-    while way < NAT_WAYS {
+    let at = |way: usize| {
         let meta = NatMeta(bucket.metas[way].load());
-        let competes = meta.tag() == key.1
-            && (meta.is_busy() || meta.in_use() && bucket.bodies[way].is(key.0));
-        if competes && first + way as u32 != mine {
-            return true;
-        }
-        way += 1;
-    }
-    false
+        meta.tag() == key.1
+            && (meta.is_busy() || meta.in_use() && bucket.bodies[way].is(key.0))
+            && first + way as u32 != mine
+    };
+    at(0) || at(1) || at(2) || at(3) || at(4) || at(5) || at(6)
 }

@@ -197,7 +197,7 @@ where
         draft.reverse.hop = found.line.body.hop();
         return Fate::Message;
     };
-    let end = End { key, hash, reverse };
+    let end = End { key, hash };
     if reverse {
         answer_of(packet, tables, flows, draft, (&found, &end, kind))
     } else {
@@ -259,7 +259,7 @@ where
     draft.reverse.hop = found.line.body.hop();
     found.line.body.rest().count(packet.length());
     if matches!(kind, PacketKind::Udp) && is_last_answer(found.line.body, service) {
-        flows.end(found, end, NatState::UdpDone, draft);
+        flows.end(found, NatState::UdpDone, draft);
     } else if flows.renew(found, end, kind, service, draft) == Renewed::Gone {
         return Fate::Unknown;
     }

@@ -103,7 +103,7 @@ where
     draft.forward.to = found.line.body.to();
     draft.forward.backend = found.line.body.backend();
     draft.forward.service = found.line.body.service();
-    let end = End { key, hash, reverse: true };
+    let end = End { key, hash };
     let fate = answer_of(packet, tables, flows, draft, (&found, &end, kind));
     let answers = matches!(fate, Fate::ToClient);
     if answers {
