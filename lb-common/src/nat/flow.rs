@@ -82,7 +82,8 @@ pub struct NewFlow<'a> {
     pub key: &'a FlowWords,
     pub hash: NatHash,
     /// As the client's packets are to leave, and the way back to the client;
-    /// `open` fills in the rest.
+    /// `open` fills in the rest. The source address there is used where the pool
+    /// has none of the family.
     pub draft: &'a mut Draft,
     pub state: NatState,
     pub expires: u64,
@@ -93,8 +94,6 @@ pub struct NewFlow<'a> {
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
     pub pool: &'a Pool,
-    /// Instead of the pool's addresses, where it has none of the family.
-    pub address: [u64; 2],
     /// The client's own address, and its port if that is free.
     pub keep: bool,
     /// The backend's family.
@@ -104,21 +103,27 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// Address and port (host order) number `attempt`; `mixed` is uniform.
     #[inline(always)]
-    fn candidate(&self, client: &FlowWords, attempt: u32, mixed: u64) -> ([u64; 2], u16) {
+    fn candidate(
+        &self,
+        given: [u64; 2],
+        client: &FlowWords,
+        attempt: u32,
+        mixed: u64,
+    ) -> ([u64; 2], u16) {
         let spread = (mixed as u32 as u64 * self.pool.ports as u64) >> 32;
         let port = self.pool.first_port.wrapping_add(spread as u16);
         if self.keep {
             let own = (client.ports as u16).swap_bytes();
             return (client.source, if attempt == 0 { own } else { port });
         }
-        (self.address(mixed), port)
+        (self.address(given, mixed), port)
     }
 
     #[inline(always)]
-    fn address(&self, mixed: u64) -> [u64; 2] {
+    fn address(&self, given: [u64; 2], mixed: u64) -> [u64; 2] {
         let count = if self.v6 { self.pool.v6_count } else { self.pool.v4_count };
         if count == 0 {
-            return self.address;
+            return given;
         }
         let index =
             (((mixed >> 40) * count as u64) >> 24) as usize & (crate::abi::POOL_ADDRESSES - 1);
@@ -297,7 +302,8 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
         let mut attempt = 0;
         while attempt < TRIES {
             let mixed = mix(salt.wrapping_add(attempt as u64));
-            let (address, port) = flow.source.candidate(flow.key, attempt, mixed);
+            let given = flow.draft.forward.to.source;
+            let (address, port) = flow.source.candidate(given, flow.key, attempt, mixed);
             let to = &mut flow.draft.forward.to;
             to.source = address;
             to.ports = to.ports & !0xffff | port.swap_bytes() as u64;

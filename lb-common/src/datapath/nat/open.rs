@@ -104,6 +104,7 @@ fn draft<P: Packet>(
 ) {
     let v6 = backend.flags & backend_flags::OUTER_V6 != 0;
     let Handoff { flow, service, source, draft, .. } = handoff;
+    draft.forward.to.source = address_of(&backend.outer_source, v6);
     draft.forward.to.destination = address_of(&backend.outer_destination, v6);
     draft.forward.to.ports = ports(flow.ports, backend.port);
     draft.forward.backend = id;
@@ -159,7 +160,7 @@ where
         draft,
         state: if is_tcp { NatState::Opening } else { NatState::UdpNew },
         expires: flows.now + life as u64,
-        source: Source { pool, address: address_of(&backend.outer_source, v6), keep, v6 },
+        source: Source { pool, keep, v6 },
     };
     flows.open(&mut flow)
 }
