@@ -120,7 +120,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 id,
                 counters: id.and_then(|id| by_id.get(&id)).copied().unwrap_or_default(),
                 rate: id.map(|id| rates.get(id)).unwrap_or_default(),
-                flows: id.and_then(|id| census.backends.get(&id)).copied().unwrap_or(0),
+                flows: id.map_or(0, |id| census.flows_to(id)),
                 slots: live.zip(id).and_then(|(live, id)| live.shares.get(&id)).copied(),
                 size,
             };

@@ -1,9 +1,6 @@
 //! What a whole pass over the tables found.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use lb_common::{
     abi::NatState,
@@ -35,28 +32,40 @@ pub struct Census {
     pub swept: Swept,
     /// Lines in use by the index of their service's entry: while there are some,
     /// the data path needs it.
-    pub services: HashMap<u16, u64>,
-    /// By the number of their backend.
-    pub backends: HashMap<u16, u64>,
+    services: Vec<u32>,
+    /// Flows and resting ports by the number of their backend.
+    backends: Vec<u32>,
     /// Watched addresses that a line needs.
     pub addresses: BTreeSet<IpAddr>,
 }
 
 impl Census {
+    pub fn begin(version: u64) -> Self {
+        Self { version, ..Self::default() }
+    }
+
     /// Counts a line.
     pub fn note(&mut self, seen: &Seen, directory: &Directory) {
         if seen.freed {
             return;
         }
-        *self.services.entry(seen.entry.service).or_default() += 1;
-        if seen.reverse {
-            *self.backends.entry(seen.entry.backend).or_default() += 1;
+        count(&mut self.services, seen.entry.service);
+        if !seen.reverse {
+            return;
+        }
+        count(&mut self.backends, seen.entry.backend);
+        if !directory.watched.is_empty() {
             for end in [seen.key.source, seen.key.destination] {
                 if directory.watched.contains(&end) {
                     self.addresses.insert(address_of(end));
                 }
             }
         }
+    }
+
+    /// Flows to a backend, and ports that rest.
+    pub fn flows_to(&self, backend: u16) -> u64 {
+        counted(&self.backends, backend).into()
     }
 
     /// Flows and resting tuples that have not expired.
@@ -72,14 +81,27 @@ impl Census {
     /// Whether a pass that began after `version` was there found no line of a
     /// service's entry. Equally for the rest.
     pub fn has_no_service(&self, entry: u16, version: u64) -> bool {
-        self.version >= version && !self.services.contains_key(&entry)
+        self.version >= version && counted(&self.services, entry) == 0
     }
 
     pub fn has_no_backend(&self, id: u16, version: u64) -> bool {
-        self.version >= version && !self.backends.contains_key(&id)
+        self.version >= version && counted(&self.backends, id) == 0
     }
 
     pub fn has_no_address(&self, address: IpAddr, version: u64) -> bool {
         self.version >= version && !self.addresses.contains(&address)
     }
+}
+
+/// Once for every line: an index, not a hash.
+fn count(counts: &mut Vec<u32>, number: u16) {
+    let index = usize::from(number);
+    if index >= counts.len() {
+        counts.resize(index + 1, 0);
+    }
+    counts[index] += 1;
+}
+
+fn counted(counts: &[u32], number: u16) -> u32 {
+    counts.get(usize::from(number)).copied().unwrap_or(0)
 }

@@ -52,7 +52,7 @@ pub struct Ended {
 impl Pass {
     pub fn begin(registry: &Registry) -> Self {
         let directory = registry.directory();
-        let census = Census { version: directory.version, ..Census::default() };
+        let census = Census::begin(directory.version);
         Self { tables: registry.tables(), directory, census, next: 0 }
     }
 

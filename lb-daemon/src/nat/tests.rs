@@ -80,7 +80,7 @@ fn a_pass_counts_what_lives_and_tells_of_what_has_ended_with_both_its_lines() {
     while pass.slice(NOW + 500, &mut |one| ended.push(*one)) {}
     let census = pass.finish();
     assert_eq!((census.version, census.flows()), (7, 70));
-    assert_eq!((census.backends[&5], census.backends[&6]), (35, 35));
+    assert_eq!((census.flows_to(5), census.flows_to(6)), (35, 35));
     assert!(!census.has_no_service(3, 7) && census.has_no_service(4, 7));
     assert!(!census.has_no_service(4, 8), "a pass that knew less says nothing");
     assert_eq!(ended.len(), 30);
