@@ -48,6 +48,14 @@ pub fn lb_open(ctx: XdpContext) -> u32 {
     verdict::conclude(&ctx, verdict, totals)
 }
 
+/// Follows the fragments of translated packets. They come from `lb_xdp`.
+#[xdp]
+pub fn lb_fragment(ctx: XdpContext) -> u32 {
+    let Some(totals) = maps::TOTALS.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
+    let verdict = datapath::nat::follow_fragment(&mut packet::Frame::new(&ctx), &tables::Maps {});
+    finish(&ctx, verdict, totals)
+}
+
 /// Takes packets past translation. They come from `lb_nat`, counted already.
 #[xdp]
 pub fn lb_direct(ctx: XdpContext) -> u32 {

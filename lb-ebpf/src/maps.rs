@@ -3,12 +3,14 @@
 //! `FLOWS` and the tables of translated flows are set at load.
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage};
+use aya_ebpf::btf_maps::{
+    Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage,
+};
 use aya_ebpf::macros::btf_map;
 use lb_common::abi::{
-    self, Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, NarrowBucket,
-    NatBegin, NatSettings, Peers, Pool, PortBucket, Service, Settings, Totals, VipBucket,
-    WideBucket,
+    self, Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, FragmentKey,
+    FragmentWay, Handoff, NarrowBucket, NatBegin, NatSettings, Peers, Pool, PortBucket, Service,
+    Settings, Totals, VipBucket, WideBucket,
 };
 use lb_common::datapath::Next;
 
@@ -60,6 +62,10 @@ pub static BACKEND_STATS: PerCpuArray<BackendCounters, { abi::MAX_BACKENDS as us
 
 #[btf_map]
 pub static BUDGETS: PerCpuArray<BudgetState, { Budget::COUNT }> = PerCpuArray::new();
+
+#[btf_map]
+pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentWay, { abi::FRAGMENTED_PACKETS as usize }> =
+    LruHashMap::new();
 
 /// The programs that packets are handed to, by `datapath::Next`.
 #[btf_map]

@@ -1,7 +1,8 @@
 //! The second program's maps: translated flows.
 
 use lb_common::abi::{
-    Draft, Handoff, NarrowBody, NatBegin, NatBucket, NatSettings, Pool, WideBody,
+    Draft, FragmentKey, FragmentWay, Handoff, NarrowBody, NatBegin, NatBucket, NatSettings, Pool,
+    WideBody,
 };
 use lb_common::datapath::Tables as _;
 use lb_common::datapath::nat::NatTables;
@@ -219,6 +220,19 @@ impl NatTables for Maps {
     #[inline(always)]
     fn wide_new(&self) -> &WideNew {
         &WideNew
+    }
+
+    #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<&FragmentWay> {
+        // SAFETY: an element stays while the program runs; one that is being
+        // taken for another packet is at worst a wrong way for one fragment.
+        unsafe { maps::FRAGMENTS.get(key) }
+    }
+
+    #[inline(always)]
+    fn note_fragment(&self, key: &FragmentKey, way: &FragmentWay) {
+        // Without it the other fragments are dropped, and counted.
+        let _ = maps::FRAGMENTS.insert(key, way, 0);
     }
 
     #[inline(never)]

@@ -108,6 +108,11 @@ impl<const TRANSLATES: bool> Tables for All<TRANSLATES> {
     }
 
     #[inline(always)]
+    fn follows_fragments(&self) -> bool {
+        maps::SETTINGS.get(0).is_some_and(|settings| settings.features & features::FRAGMENTS != 0)
+    }
+
+    #[inline(always)]
     fn handoff(&self) -> Option<&mut Handoff> {
         nat::handoff()
     }

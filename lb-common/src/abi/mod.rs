@@ -7,6 +7,7 @@
 mod backend;
 mod counters;
 mod flow;
+mod fragment;
 mod nat;
 mod owners;
 mod peers;
@@ -19,6 +20,7 @@ mod vip;
 pub use backend::{Backend, backend_flags};
 pub use counters::{Answer, BACKEND_COUNTERS_LEN, BackendCounters, TOTALS_LEN, Totals};
 pub use flow::{FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState};
+pub use fragment::{FRAGMENTED_PACKETS, FragmentKey, FragmentWay};
 pub use nat::{
     Draft, Handoff, MAX_POOLS, NAT_EVENT_BYTES, NAT_WAYS, NarrowBody, NarrowBucket, NatBegin,
     NatBody, NatBucket, NatEntry, NatHop, NatLine, NatMeta, NatRest, NatSettings, NatState,
@@ -58,6 +60,7 @@ pub mod map_names {
     pub const NAT_EVENTS: &str = "NAT_EVENTS";
     pub const HANDOFF: &str = "HANDOFF";
     pub const PROGRAMS: &str = "PROGRAMS";
+    pub const FRAGMENTS: &str = "FRAGMENTS";
     pub const SOCKET_PEERS: &str = "SOCKET_PEERS";
 }
 

@@ -642,7 +642,9 @@ pub struct Handoff {
     pub v6: u8,
     /// Of the packet, as a number; 5: a message about the flow.
     pub kind: u8,
-    pub reserved: [u8; 3],
+    /// 1: the first fragment of a packet.
+    pub is_fragment: u8,
+    pub reserved: [u8; 2],
     pub draft: Draft,
 }
 

@@ -24,6 +24,8 @@ impl Budget {
 pub mod features {
     /// Backends whose answers pass here under the client's address.
     pub const DNAT: u32 = 1 << 0;
+    /// Some service translates, so that fragments are followed.
+    pub const FRAGMENTS: u32 = 1 << 1;
 }
 
 /// The only entry of the settings map. 64 bytes.

@@ -119,7 +119,7 @@ fn error<P: Packet, T: Tables>(
         return Ok(subject);
     }
     if nat::may_be_answer(arrival.vip) {
-        return Err(nat::hand_over(tables, arrival, &subject));
+        return Err(nat::hand_over(tables, arrival, &subject, false));
     }
     Err(not_ours(arrival, DropReason::IcmpUnmatched))
 }

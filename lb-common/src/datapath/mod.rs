@@ -83,6 +83,8 @@ pub trait Tables {
     fn now(&self) -> u64;
     /// Whether backends answer through here under their clients' addresses.
     fn has_dnat(&self) -> bool;
+    /// Whether fragments may be of translated packets.
+    fn follows_fragments(&self) -> bool;
     /// Where the packet is left for the program that translates. Each caller is
     /// the only one on its CPU.
     #[expect(clippy::mut_from_ref, reason = "it is memory of the kernel's")]
@@ -160,7 +162,7 @@ fn ipv4<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict
         return Err(unusable(vip, DropReason::Malformed));
     }
     if header.is_fragment() {
-        return Err(unusable(vip, DropReason::Fragment));
+        return Err(fragment(tables, vip));
     }
     Ok(Arrival { network: header.network(), upper: ETHERNET + header.header_length(), vip })
 }
@@ -178,8 +180,18 @@ fn ipv6<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict
         UpperLayer::At(protocol, upper) => {
             Ok(Arrival { network: header.network(protocol), upper, vip })
         }
+        UpperLayer::Refused(DropReason::Fragment) => Err(fragment(tables, vip)),
         UpperLayer::Refused(reason) => Err(unusable(vip, reason)),
     }
+}
+
+/// Fragments are followed for services that translate only.
+#[inline(always)]
+fn fragment<T: Tables>(tables: &T, vip: u64) -> Verdict {
+    if T::TRANSLATES && tables.follows_fragments() {
+        return Verdict::next(Next::Fragment);
+    }
+    unusable(vip, DropReason::Fragment)
 }
 
 /// A packet that no step can take further: not ours to judge where the address
@@ -217,7 +229,7 @@ fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arriv
         }
         select::Selected::Reset => answer::reset(packet, tables, arrival, DropReason::DeadBackend),
         select::Selected::Refused(reason) => Verdict::drop(reason),
-        select::Selected::Nat => nat::hand_over(tables, arrival, &subject),
+        select::Selected::Nat => nat::hand_over(tables, arrival, &subject, false),
     }
 }
 
@@ -240,7 +252,7 @@ fn flow_of<P: Packet, T: Tables>(
         return Ok(subject);
     }
     if nat::may_be_answer(arrival.vip) {
-        return Err(nat::hand_over(tables, arrival, &subject));
+        return Err(nat::hand_over(tables, arrival, &subject, false));
     }
     Err(answer::unserved_port(packet, tables, arrival, transport.kind))
 }

@@ -42,10 +42,12 @@ pub enum Next {
     Open = 1,
     /// Takes a packet past translation.
     Direct = 2,
+    /// Follows the fragments of translated packets.
+    Fragment = 3,
 }
 
 impl Next {
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
 }
 
 impl Verdict {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use lb_common::abi::features;
+
 use super::{
     ControlError, Controller, changes, service_entry, targets,
-    translation::{self, has_dnat},
+    translation::{self, has_dnat, has_nat},
 };
 use crate::{
     api::protocol::Reloaded,
@@ -107,7 +109,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     pub(super) fn put_settings(&mut self) {
         // Before a flow of such a service can begin, and until the last has ended.
         let dnat = has_dnat(&self.config) || self.marks.has_backends();
-        let settings = service_entry::settings(&self.config, dnat, self.plane.ticks());
+        let mut features = if dnat { features::DNAT } else { 0 };
+        if has_nat(&self.config) || self.marks.has_sources() {
+            features |= features::FRAGMENTS;
+        }
+        let settings = service_entry::settings(&self.config, features, self.plane.ticks());
         if self.plane.settings() != settings {
             self.plane.set_settings(&settings);
         }

@@ -1,7 +1,7 @@
 //! A service's entry in the map, and the settings of the whole balancer.
 
 use lb_common::abi::{
-    ABI_VERSION, Budget, Service as Entry, Settings, Table, features, service_flags as flag,
+    ABI_VERSION, Budget, Service as Entry, Settings, Table, service_flags as flag,
 };
 
 use crate::{
@@ -55,8 +55,8 @@ pub fn entry(
     }
 }
 
-/// `dnat`: some backend answers under its clients' addresses.
-pub fn settings(config: &Config, dnat: bool, ticks: Ticks) -> Settings {
+/// `features`: bits of [`features`](lb_common::abi::features).
+pub fn settings(config: &Config, features: u32, ticks: Ticks) -> Settings {
     let limits = &config.limits;
     let mut budget_per_second = [0; 8];
     for (budget, rate) in [
@@ -72,7 +72,7 @@ pub fn settings(config: &Config, dnat: bool, ticks: Ticks) -> Settings {
         abi_version: ABI_VERSION,
         ticks_per_second: ticks.per_second(),
         budget_per_second,
-        features: if dnat { features::DNAT } else { 0 },
+        features,
         ..Settings::default()
     }
 }

@@ -105,6 +105,10 @@ impl Marks {
         self.sources.iter().chain(&self.backends).copied().chain(self.former()).collect()
     }
 
+    pub fn has_sources(&self) -> bool {
+        !self.sources.is_empty() || !self.former_sources.is_empty()
+    }
+
     pub fn has_backends(&self) -> bool {
         !self.backends.is_empty() || !self.former_backends.is_empty()
     }
@@ -120,6 +124,10 @@ impl Marks {
         }
         meta
     }
+}
+
+pub fn has_nat(config: &Config) -> bool {
+    config.services.iter().any(|service| service.mode.snat().is_some())
 }
 
 pub fn has_dnat(config: &Config) -> bool {

@@ -13,10 +13,11 @@ use aya::{
 };
 use lb_common::{
     abi::{
-        Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, Handoff, MAX_BACKENDS,
-        MAX_POOLS, MAX_SERVICES, NAT_EVENT_BYTES, NAT_WAYS, NarrowBucket, NatSettings,
-        PORT_BUCKETS, Peers, Pool, PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service,
-        Settings, Totals, VIP_BUCKETS, VipBucket, WideBucket, map_names,
+        Backend, BackendCounters, Budget, BudgetState, FRAGMENTED_PACKETS, FlowEntry, FlowKey,
+        FragmentKey, FragmentWay, Handoff, MAX_BACKENDS, MAX_POOLS, MAX_SERVICES, NAT_EVENT_BYTES,
+        NAT_WAYS, NarrowBucket, NatSettings, PORT_BUCKETS, Peers, Pool, PortBucket,
+        SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, Totals, VIP_BUCKETS, VipBucket,
+        WideBucket, map_names,
     },
     datapath::Next,
 };
@@ -140,7 +141,7 @@ const NO_PREALLOC: u32 = 1;
 const MMAPABLE: u32 = 1024;
 
 /// Every pinned map and its shape.
-pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 22] {
+pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 23] {
     use map_names as name;
     [
         (name::SETTINGS, mapped::<Settings>(1)),
@@ -157,6 +158,10 @@ pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 22] {
         (name::BUDGETS, per_cpu::<BudgetState>(Budget::COUNT as u32)),
         (name::PROGRAMS, shape::<u32, u32>(MapType::ProgramArray, Next::COUNT as u32, 0)),
         (name::HANDOFF, per_cpu::<Handoff>(1)),
+        (
+            name::FRAGMENTS,
+            shape::<FragmentKey, FragmentWay>(MapType::LruHash, FRAGMENTED_PACKETS, 0),
+        ),
         (name::NAT_SETTINGS, mapped::<NatSettings>(1)),
         (
             name::NAT_EVENTS,

@@ -93,7 +93,8 @@ const CLOCK: &str = "lb_clock";
 /// The number of this network namespace, for programs on sockets.
 const NETWORK_NAMESPACE: &str = "NETWORK_NAMESPACE";
 /// In the order of [`Next`](lb_common::datapath::Next).
-pub(super) const NEXT_PROGRAMS: [&str; Next::COUNT] = ["lb_nat", "lb_open", "lb_direct"];
+pub(super) const NEXT_PROGRAMS: [&str; Next::COUNT] =
+    ["lb_nat", "lb_open", "lb_direct", "lb_fragment"];
 
 /// Loads `object` onto the maps pinned in `pins`, or onto new ones. Programs
 /// that are attached stay as they are until [`Attacher::attach`] swaps them.

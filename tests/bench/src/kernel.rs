@@ -49,7 +49,7 @@ const FLOORS: [(Target, &str); 3] = [
 ];
 
 /// The program that packets meet first, and those it hands them to.
-const BALANCER: [&str; 4] = ["lb_xdp", "lb_nat", "lb_open", "lb_direct"];
+const BALANCER: [&str; 5] = ["lb_xdp", "lb_nat", "lb_open", "lb_direct", "lb_fragment"];
 
 pub const SIZES: MapSizes = MapSizes {
     slots: SLOT_SPACE,

@@ -7,8 +7,9 @@ use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOpti
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
     BACKEND_COUNTERS_LEN, Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner,
-    FlowSeen, FlowState, NarrowBucket, NatSettings, Owners, Pool, PortBucket, SLOTS_PER_FAIL_STAMP,
-    SLOTS_PER_OWNERS, Service, Settings, TOTALS_LEN, Totals, VipBucket, WideBucket, map_names,
+    FlowSeen, FlowState, FragmentKey, FragmentWay, NarrowBucket, NatSettings, Owners, Pool,
+    PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, TOTALS_LEN, Totals,
+    VipBucket, WideBucket, map_names,
 };
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -42,7 +43,19 @@ macro_rules! plain {
     };
 }
 
-plain!(Backend, FlowEntry, FlowKey, NatSettings, Pool, PortBucket, Service, Settings, VipBucket);
+plain!(
+    Backend,
+    FlowEntry,
+    FlowKey,
+    FragmentKey,
+    FragmentWay,
+    NatSettings,
+    Pool,
+    PortBucket,
+    Service,
+    Settings,
+    VipBucket
+);
 
 /// Slots and flow entries of a test's maps.
 const SLOT_SPACE: u32 = 1 << 16;
@@ -59,7 +72,7 @@ pub struct Kernel {
 }
 
 /// In the order of `datapath::Next`.
-const NEXT_PROGRAMS: [&str; 3] = ["lb_nat", "lb_open", "lb_direct"];
+const NEXT_PROGRAMS: [&str; 4] = ["lb_nat", "lb_open", "lb_direct", "lb_fragment"];
 /// Buckets of each table of translated flows.
 pub const NAT_BUCKETS: u32 = 64;
 
@@ -268,6 +281,16 @@ impl Kernel {
         let keys: Vec<_> = flows.keys().map(|key| key.expect("flow")).collect();
         for key in keys {
             flows.remove(&key).expect("flow");
+        }
+    }
+
+    pub fn clear_fragments(&mut self) {
+        let map = self.ebpf.map_mut(map_names::FRAGMENTS).expect("FRAGMENTS");
+        let mut fragments: HashMap<_, Plain<FragmentKey>, Plain<FragmentWay>> =
+            map.try_into().expect("FRAGMENTS");
+        let keys: Vec<_> = fragments.keys().map(|key| key.expect("fragment")).collect();
+        for key in keys {
+            fragments.remove(&key).expect("fragment");
         }
     }
 

@@ -50,6 +50,7 @@ impl World {
             s.flags |= service_flags::NAT | service_flags::NAT_LOOKUP;
             s.pool = index;
         });
+        self.maps.settings.features |= features::FRAGMENTS;
         let ticks = self.maps.settings.ticks_per_second;
         self.maps.nat_settings = NatSettings {
             key: [0x0f1e_2d3c_4b5a_6978, 0x8796_a5b4_c3d2_e1f0],

@@ -2,8 +2,8 @@
 
 use super::super::forward::{Egress, link_addresses};
 use super::super::{Packet, Tables, Verdict, answer};
-use super::{NatTables, rewrite};
-use crate::abi::{Handoff, backend_flags, mac_of};
+use super::{NatTables, fragment, rewrite};
+use crate::abi::{Backend, Handoff, NatHop, backend_flags, mac_of, mac_word};
 use crate::hash::is_v4;
 use crate::reason::DropReason;
 use crate::transition::PacketKind;
@@ -37,6 +37,12 @@ pub fn to_backend<P: Packet, T: NatTables>(
         return Verdict::drop(reason);
     }
     tables.count(id, bytes, is_new);
+    if handoff.is_fragment != 0 {
+        let hop = if is_local { NatHop::default() } else { hop_to(backend) };
+        if fragment::note(packet, tables, handoff, &hop, false).is_none() {
+            return Verdict::drop(DropReason::Malformed);
+        }
+    }
     if is_local {
         return Verdict::PASS;
     }
@@ -69,7 +75,20 @@ pub fn to_client<P: Packet, T: NatTables>(
         return Verdict::drop(DropReason::Malformed);
     }
     tables.count_reply(handoff.draft.forward.backend, bytes);
+    if handoff.is_fragment != 0 && fragment::note(packet, tables, handoff, hop, true).is_none() {
+        return Verdict::drop(DropReason::Malformed);
+    }
     leave(packet, hop.ifindex as u32)
+}
+
+/// The way to a backend whose next hop is known.
+#[inline(always)]
+pub fn hop_to(backend: &Backend) -> NatHop {
+    NatHop {
+        destination: mac_word(backend.destination_mac),
+        source: mac_word(backend.source_mac),
+        ifindex: backend.ifindex as u64,
+    }
 }
 
 #[inline(always)]

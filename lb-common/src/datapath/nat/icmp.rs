@@ -5,7 +5,7 @@ use super::super::forward::link_addresses;
 use super::super::parse::{Ipv4, TCP, UDP, UpperLayer, upper_layer};
 use super::super::{ETHERNET, Packet, Verdict};
 use super::{NatTables, egress, icmp_families, rewrite};
-use crate::abi::{Draft, Handoff, NatHop, backend_flags, mac_of, mac_word};
+use crate::abi::{Draft, Handoff, backend_flags, mac_of};
 use crate::checksum::Sum;
 use crate::hash::{FlowWords, is_v4};
 use crate::reason::DropReason;
@@ -38,11 +38,7 @@ pub fn translate<P: Packet, T: NatTables>(
         if backend.flags & backend_flags::RESOLVED == 0 {
             return Verdict::drop(DropReason::NoNextHop);
         }
-        NatHop {
-            destination: mac_word(backend.destination_mac),
-            source: mac_word(backend.source_mac),
-            ifindex: backend.ifindex as u64,
-        }
+        egress::hop_to(backend)
     };
     if rewrite_message(packet, handoff, to).is_none() {
         return Verdict::drop(DropReason::NatUntranslatable);

@@ -11,18 +11,20 @@
 //! with a stack of its own.
 
 mod egress;
+mod fragment;
 mod icmp;
 mod icmp_families;
 mod open;
 pub mod own_host;
 mod rewrite;
 
+pub use fragment::process as follow_fragment;
 pub use open::open;
 
 use super::{Arrival, Network, Next, Packet, Subject, Tables, Verdict, answer};
 use crate::abi::{
-    Draft, Handoff, NarrowBody, NatBody, NatHop, NatSettings, NatState, Pool, Service, Unserved,
-    VipEntry, WideBody, backend_flags, mac_word, service_flags,
+    Draft, FragmentKey, FragmentWay, Handoff, NarrowBody, NatBody, NatHop, NatSettings, NatState,
+    Pool, Service, Unserved, VipEntry, WideBody, backend_flags, mac_word, service_flags,
 };
 use crate::nat::flow::{self, End, Found, Renewed};
 use crate::nat::table::Table;
@@ -49,6 +51,9 @@ pub trait NatTables: Tables {
     /// All others.
     fn wide(&self) -> &Self::Wide;
     fn wide_new(&self) -> &Self::WideNew;
+    /// How the first fragment of a packet left.
+    fn fragment(&self, key: &FragmentKey) -> Option<&FragmentWay>;
+    fn note_fragment(&self, key: &FragmentKey, way: &FragmentWay);
     /// Counts an answer of backend `id`.
     fn count_reply(&self, id: u16, bytes: usize);
     /// A packet of a flow from before the service translated.
@@ -67,7 +72,12 @@ pub fn may_be_answer(vip: u64) -> bool {
 
 /// Leaves the packet for the program that translates.
 #[inline(always)]
-pub(super) fn hand_over<T: Tables>(tables: &T, arrival: &Arrival, subject: &Subject) -> Verdict {
+pub(super) fn hand_over<T: Tables>(
+    tables: &T,
+    arrival: &Arrival,
+    subject: &Subject,
+    is_fragment: bool,
+) -> Verdict {
     let Some(handoff) = tables.handoff() else {
         return Verdict::drop(DropReason::NatUnavailable);
     };
@@ -80,6 +90,7 @@ pub(super) fn hand_over<T: Tables>(tables: &T, arrival: &Arrival, subject: &Subj
     handoff.service = subject.service;
     handoff.protocol = arrival.network.protocol;
     handoff.v6 = arrival.network.v6 as u8;
+    handoff.is_fragment = is_fragment as u8;
     handoff.kind = number_of(subject.kind);
     Verdict::next(Next::Nat)
 }

@@ -122,7 +122,7 @@ pub fn not_zero(checksum: [u8; 2]) -> [u8; 2] {
 #[inline(always)]
 fn v4_to_v6<P: Packet>(packet: &mut P, handoff: &Handoff, to: &FlowWords) -> Option<()> {
     let at = handoff.upper as usize & 0xfff;
-    if at != ETHERNET + IPV4_HEADER {
+    if at != ETHERNET + IPV4_HEADER || handoff.is_fragment != 0 {
         return None;
     }
     if handoff.protocol != TCP && packet.read::<2>(at + 6)? == [0, 0] {

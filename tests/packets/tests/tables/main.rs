@@ -8,6 +8,7 @@ mod icmp;
 mod local_clients;
 mod malformed;
 mod nat;
+mod nat_fragments;
 mod nat_icmp;
 mod own_host;
 mod transition;

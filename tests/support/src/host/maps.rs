@@ -88,6 +88,7 @@ impl Maps {
             kernel.set_insert_failed(group, at);
         }
         kernel.clear_flows();
+        kernel.clear_fragments();
         for name in super::nat::TABLES {
             kernel.clear_nat_table(name);
         }

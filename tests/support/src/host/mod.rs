@@ -87,6 +87,7 @@ impl Host {
             verdict = match verdict.next_program() {
                 0 => datapath::nat::process(&mut frame, &*self, &mut copy),
                 1 => datapath::nat::open(&mut frame, &*self, &mut copy),
+                3 => datapath::nat::follow_fragment(&mut frame, &*self),
                 _ => datapath::process(&mut frame, &Direct(&*self)),
             };
         }
@@ -202,6 +203,10 @@ impl Tables for Host {
         self.maps.settings.features & features::DNAT != 0
     }
 
+    fn follows_fragments(&self) -> bool {
+        self.maps.settings.features & features::FRAGMENTS != 0
+    }
+
     fn handoff(&self) -> Option<&mut Handoff> {
         // SAFETY: `run` has the host for itself, and a step takes it once.
         Some(unsafe { &mut *self.handoff.get() })
@@ -265,6 +270,10 @@ impl Tables for Direct<'_> {
 
     fn has_dnat(&self) -> bool {
         self.0.has_dnat()
+    }
+
+    fn follows_fragments(&self) -> bool {
+        self.0.follows_fragments()
     }
 
     fn handoff(&self) -> Option<&mut Handoff> {

@@ -1,9 +1,12 @@
 //! The tables of translated flows in plain memory.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lb_common::abi::{
-    Handoff, NarrowBody, NatBody, NatBucket, NatSettings, Pool, WideBody, map_names,
+    FragmentKey, FragmentWay, Handoff, NarrowBody, NatBody, NatBucket, NatSettings, Pool, WideBody,
+    map_names,
 };
 use lb_common::datapath::nat::NatTables;
 use lb_common::hash::{FlowWords, is_v4};
@@ -72,6 +75,7 @@ pub struct Flows {
     narrow_new: Memory<NarrowBody>,
     wide: Memory<WideBody>,
     wide_new: Memory<WideBody>,
+    fragments: RefCell<HashMap<FragmentKey, FragmentWay>>,
 }
 
 impl Flows {
@@ -82,7 +86,7 @@ impl Flows {
         let mut wide_new = Memory::new(settings.wide_new);
         narrow_new.elsewhere = Some(elsewhere(&wide, &wide_new, mixed));
         wide_new.elsewhere = Some(elsewhere(&narrow, &narrow_new, mixed));
-        Self { narrow, narrow_new, wide, wide_new }
+        Self { narrow, narrow_new, wide, wide_new, fragments: RefCell::default() }
     }
 }
 
@@ -114,6 +118,16 @@ impl NatTables for Host {
 
     fn wide_new(&self) -> &Self::WideNew {
         &self.nat.wide_new
+    }
+
+    fn fragment(&self, key: &FragmentKey) -> Option<&FragmentWay> {
+        // Leaked: the trait's reference outlives the borrow of the map.
+        let way = self.nat.fragments.borrow().get(key).copied()?;
+        Some(Box::leak(Box::new(way)))
+    }
+
+    fn note_fragment(&self, key: &FragmentKey, way: &FragmentWay) {
+        self.nat.fragments.borrow_mut().insert(*key, *way);
     }
 
     /// Nobody waits for these to end.
