@@ -5,11 +5,14 @@
 //! tables of their own (`new`), where the oldest gives way: a flood of SYNs
 //! meets there nobody but itself.
 
+use super::found::{Change, change, free_as_it_is, give_up, is_same, settle};
 use super::lives::{advance, life, prolongs};
 use super::table::{self, Claim, NatHash, Table, Taking};
 use crate::abi::{Draft, NatBody, NatLine, NatMeta, NatSettings, NatState, Pool, Service};
 use crate::hash::FlowWords;
 use crate::transition::PacketKind;
+
+pub use super::found::{Found, free};
 
 /// Tuples tried for a new flow.
 pub const TRIES: u32 = 16;
@@ -28,23 +31,6 @@ pub struct Tables<'a, M, N> {
     pub settings: &'a NatSettings,
     /// In ticks.
     pub now: u64,
-}
-
-/// A line that was found.
-pub struct Found<'a, B> {
-    pub line: NatLine<'a, B>,
-    /// As it was found.
-    pub meta: NatMeta,
-    /// In the table of new flows.
-    pub young: bool,
-}
-
-impl<B: NatBody> Found<'_, B> {
-    /// Whether it is the line of the backend's packets.
-    #[inline(always)]
-    fn is_reverse(&self) -> bool {
-        self.line.body.rest().is_reverse()
-    }
 }
 
 /// One end of a flow, as a key and its hash.
@@ -149,20 +135,35 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
         NatHash::of(key, self.settings.key)
     }
 
-    /// The line of a flow that has not expired.
+    /// The line of a flow that has not expired. A flow that moves is in the main
+    /// table before it leaves the other: who found it in neither looks again.
     #[inline(always)]
     pub fn find(&self, key: &FlowWords, hash: NatHash) -> Option<Found<'a, B>> {
-        if let Some(found) = self.unexpired(self.main.line(self.main.find(key, hash)), false) {
+        if let Some(found) = self.in_main(key, hash) {
             return Some(found);
         }
-        self.unexpired(self.new.line(self.new.find(key, hash)), true)
+        if let Some(found) = self.unexpired(key, self.new.line(self.new.find(key, hash)), true) {
+            return Some(found);
+        }
+        self.in_main(key, hash)
     }
 
     #[inline(always)]
-    fn unexpired(&self, line: Option<NatLine<'a, B>>, young: bool) -> Option<Found<'a, B>> {
+    fn in_main(&self, key: &FlowWords, hash: NatHash) -> Option<Found<'a, B>> {
+        self.unexpired(key, self.main.line(self.main.find(key, hash)), false)
+    }
+
+    #[inline(always)]
+    fn unexpired(
+        &self,
+        key: &FlowWords,
+        line: Option<NatLine<'a, B>>,
+        young: bool,
+    ) -> Option<Found<'a, B>> {
         let line = line?;
         let meta = NatMeta(line.meta.load());
-        if !meta.in_use() || meta.expires() < self.now {
+        // It may have become another flow's since its key was compared.
+        if !meta.in_use() || meta.expires() < self.now || !line.body.is(key) {
             return None;
         }
         Some(Found { line, meta, young })
@@ -208,28 +209,57 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
         let partner = match self.find(partner_key, hash) {
             Some(partner) if partner.line.body.answers(end.key) => partner,
             _ => {
-                free(found.line, found.meta);
+                // A tuple that rests has lost its other line before.
+                if !found.is_reverse() || found.meta.state().is_evictable() {
+                    free(found.line, found.meta);
+                }
                 return Renewed::Gone;
             }
         };
-        let (first, second) =
-            if found.is_reverse() { (found, &partner) } else { (&partner, found) };
-        // Lost only to somebody who renews it, too.
-        first.line.meta.exchange(first.meta.0, first.meta.with(state, expires).0);
-        second.line.meta.exchange(second.meta.0, second.meta.with(state, expires).0);
-        if !found.is_reverse() {
+        if found.young != partner.young {
+            // It is just moving to the main table.
+            return Renewed::Lives;
+        }
+        let is_reverse = found.is_reverse();
+        let (reverse, forward) = if is_reverse { (found, &partner) } else { (&partner, found) };
+        let next = |found: &Found<'a, B>| found.meta.with(state, expires);
+        let changed = match change(reverse, next(reverse)) {
+            Change::Done => change(forward, next(forward)),
+            Change::Late => Change::Late,
+            Change::Lost => {
+                free_as_it_is(forward);
+                return self.moved(found, end);
+            }
+        };
+        if changed == Change::Lost {
+            // It rests as before.
+            reverse.line.meta.exchange(next(reverse).0, reverse.meta.0);
+            return self.moved(found, end);
+        }
+        settle(reverse, forward);
+        if changed == Change::Late {
+            return Renewed::Lives;
+        }
+        if state.is_evictable() {
+            return Renewed::Lives;
+        }
+        // From here on the lines do not give way to others.
+        if !is_reverse {
             partner.line.body.rest().set_hop(&draft.reverse.hop);
         }
-        if found.young && partner.young && !state.is_evictable() {
+        if found.young {
             let other = End { key: partner_key, hash };
-            let (reverse, forward) = if found.is_reverse() {
-                ((found.line, end), (partner.line, &other))
-            } else {
-                ((partner.line, &other), (found.line, end))
-            };
-            self.promote(reverse, forward, (state, expires));
+            let (reverse_end, forward_end) = if is_reverse { (end, &other) } else { (&other, end) };
+            self.promote((reverse, reverse_end), (forward, forward_end), (state, expires));
         }
         Renewed::Lives
+    }
+
+    /// What became of a flow that lost a line: it may live on in the main table.
+    #[inline(always)]
+    fn moved(&self, found: &Found<'a, B>, end: &End<'_>) -> Renewed {
+        let moved = found.young && self.in_main(end.key, end.hash).is_some();
+        if moved { Renewed::Lives } else { Renewed::Gone }
     }
 
     /// From the new table to the main one. Where that is full, the flow stays,
@@ -237,41 +267,47 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
     #[inline(always)]
     fn promote(
         &self,
-        (reverse, reverse_end): (NatLine<'a, B>, &End<'_>),
-        (forward, forward_end): (NatLine<'a, B>, &End<'_>),
-        state: (NatState, u64),
+        (reverse, reverse_end): (&Found<'a, B>, &End<'_>),
+        (forward, forward_end): (&Found<'a, B>, &End<'_>),
+        (state, expires): (NatState, u64),
     ) {
-        let Some(claimed) = self.copy(reverse, reverse_end, state) else { return };
-        if self.copy(forward, forward_end, state).is_none() {
-            free(claimed, NatMeta(claimed.meta.load()));
+        let Some(new_reverse) = self.copy(reverse.line, reverse_end) else { return };
+        let Some(new_forward) = self.copy(forward.line, forward_end) else {
+            give_up(new_reverse);
+            return;
+        };
+        if !is_same(reverse) || !is_same(forward) {
+            // It has ended meanwhile, and what was copied may be another flow's.
+            give_up(new_forward);
+            give_up(new_reverse);
             return;
         }
-        // In whatever state they are by now.
-        free(forward, NatMeta(forward.meta.load()));
-        free(reverse, NatMeta(reverse.meta.load()));
+        table::publish(new_reverse, state, expires);
+        table::publish(new_forward, state, expires);
+        free_as_it_is(forward);
+        free_as_it_is(reverse);
     }
 
+    /// A line of the main table that is claimed and written.
     #[inline(always)]
-    fn copy(
-        &self,
-        line: NatLine<'a, B>,
-        end: &End<'_>,
-        (state, expires): (NatState, u64),
-    ) -> Option<NatLine<'a, B>> {
+    fn copy(&self, line: NatLine<'a, B>, end: &End<'_>) -> Option<NatLine<'a, B>> {
         let claim = self.main.claim(end.key, end.hash, self.taking(false));
         let copy = self.main.line(claim.0)?;
         copy.body.copy(line.body);
-        table::publish(copy, state, expires);
         Some(copy)
     }
 
     /// Ends a flow: nobody finds it any more, and its tuple rests as `state`
-    /// says. The draft's reverse key is scratch.
+    /// says. The draft's reverse key and ends are scratch.
     #[inline(never)]
     pub fn end(&self, found: &Found<'a, B>, state: NatState, draft: &mut Draft) {
         draft.reverse_key = found.line.body.to().reversed();
+        draft.reverse.to = found.line.body.key();
         let partner_key = &draft.reverse_key;
         let partner = self.find(partner_key, self.hash(partner_key));
+        // A late answer finds the line of the client's next flow there.
+        let key = &draft.reverse.to;
+        let partner = partner.filter(|partner| partner.line.body.answers(key));
         let rest = match state {
             NatState::UdpDone => self.settings.rest_udp,
             _ => self.settings.rest_client,
@@ -283,10 +319,13 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
             (partner.as_ref(), Some(found))
         };
         if let Some(forward) = forward {
-            free(forward.line, forward.meta);
+            free_as_it_is(forward);
         }
         if let Some(reverse) = reverse {
-            reverse.line.meta.exchange(reverse.meta.0, reverse.meta.with(state, expires).0);
+            let meta = NatMeta(reverse.line.meta.load());
+            if meta.is_same_use(reverse.meta) {
+                reverse.line.meta.exchange(meta.0, meta.with(state, expires).0);
+            }
         }
     }
 
@@ -311,16 +350,16 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
             match self.claim(flow) {
                 Claim::EXISTS => {}
                 Claim::FULL => return Opened::Full,
-                _ => return self.open_claimed(flow),
+                Claim(position) => return self.open_claimed(flow, position),
             }
             attempt += 1;
         }
         Opened::Exhausted
     }
 
-    /// Claims the reverse key. It must be in neither table; a flow moves from
-    /// one to the other by being in both for a while, so claiming in one first
-    /// and then looking at the other misses none.
+    /// Claims the reverse key and writes its line. It must be in neither table; a
+    /// flow moves from one to the other by being in both for a while, so claiming
+    /// in one first and then looking at the other misses none.
     #[inline(never)]
     fn claim(&self, flow: &NewFlow<'_>) -> Claim {
         let key = &flow.draft.reverse_key;
@@ -334,51 +373,38 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
             return Claim::EXISTS;
         }
         line.body.write(key, &flow.draft.reverse, true);
-        table::publish(line, flow.state, flow.expires);
         claim
     }
 
     #[inline(always)]
     fn is_claimed_in_main(&self, key: &FlowWords, hash: NatHash) -> bool {
-        let Some(line) = self.main.line(self.main.find(key, hash)) else { return false };
-        let meta = NatMeta(line.meta.load());
-        meta.in_use() && meta.expires() + self.settings.guard as u64 >= self.now
+        // Claimed counts: it is moving there, and may have left the other already.
+        table::is_taken(self.main, key, hash, self.taking(false))
     }
 
+    /// Shows both lines once both are claimed: a line that is shown may give way
+    /// to another flow.
     #[inline(always)]
-    fn open_claimed(&self, flow: &NewFlow<'_>) -> Opened {
+    fn open_claimed(&self, flow: &NewFlow<'_>, position: u32) -> Opened {
+        let Some(reverse) = self.new.line(position) else { return Opened::Full };
         let claim = self.new.claim(flow.key, flow.hash, self.taking(true));
-        if let Some(line) = self.new.line(claim.0) {
-            // It may have moved to the main table since it was looked for.
-            if !self.is_claimed_in_main(flow.key, flow.hash) {
-                line.body.write(flow.key, &flow.draft.forward, false);
-                table::publish(line, flow.state, flow.expires);
-                return Opened::Done;
-            }
-            give_up(line);
+        let Some(forward) = self.new.line(claim.0) else {
+            give_up(reverse);
+            return if claim == Claim::FULL { Opened::Full } else { Opened::Busy };
+        };
+        // It may have moved to the main table since it was looked for.
+        if self.is_claimed_in_main(flow.key, flow.hash) {
+            give_up(forward);
+            give_up(reverse);
+            return Opened::Busy;
         }
-        let key = &flow.draft.reverse_key;
-        self.free_in_new(key, self.hash(key));
-        if claim == Claim::FULL { Opened::Full } else { Opened::Busy }
-    }
-
-    #[inline(always)]
-    fn free_in_new(&self, key: &FlowWords, hash: NatHash) {
-        if let Some(line) = self.new.line(self.new.find(key, hash)) {
-            free(line, NatMeta(line.meta.load()));
+        forward.body.write(flow.key, &flow.draft.forward, false);
+        let shown = table::publish(reverse, flow.state, flow.expires);
+        let meta = table::publish(forward, flow.state, flow.expires);
+        if !NatMeta(reverse.meta.load()).is_same_use(shown) {
+            free_as_it_is(&Found { line: forward, meta, young: true });
+            return Opened::Busy;
         }
+        Opened::Done
     }
-}
-
-/// Frees a line that was claimed and not published.
-#[inline(always)]
-fn give_up<B>(line: NatLine<'_, B>) {
-    let claim = NatMeta(line.meta.load());
-    line.meta.exchange(claim.0, claim.freed().0);
-}
-
-/// Frees a line if it is still as `meta` says.
-#[inline(always)]
-pub fn free<B>(line: NatLine<'_, B>, meta: NatMeta) -> bool {
-    meta.in_use() && line.meta.exchange(meta.0, meta.freed().0)
 }

@@ -12,6 +12,7 @@
 //! - a flow that both ends have confirmed is never put out for another.
 
 pub mod flow;
+mod found;
 pub mod lives;
 mod shared;
 #[cfg(not(target_arch = "bpf"))]

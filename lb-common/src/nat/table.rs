@@ -358,9 +358,11 @@ pub fn is_taken<T: Table + ?Sized>(
 
 /// Lets others find a line that was claimed, now that it is written.
 #[inline(always)]
-pub fn publish<B>(line: NatLine<'_, B>, state: NatState, expires: u64) {
+pub fn publish<B>(line: NatLine<'_, B>, state: NatState, expires: u64) -> NatMeta {
     let claim = NatMeta(line.meta.load());
-    line.meta.exchange(claim.0, claim.with(state, expires).0);
+    let meta = claim.with(state, expires);
+    line.meta.exchange(claim.0, meta.0);
+    meta
 }
 
 /// See [`Table::has_competitor`].
