@@ -2,20 +2,21 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use lb_common::abi::BackendCounters;
 
-use super::{ControlError, Controller, Rate, Rates, counters::add};
+use super::{ControlError, Controller, Rate, Rates, counters::add, view::target};
 use crate::{
     api::types::{
         BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats,
-        NextHopStats, Port, ServiceStats, SlotStats, Stats, Totals, Traffic,
+        NextHopStats, Port, ProbeStats, ServiceStats, SlotStats, Stats, Totals, Traffic,
     },
     config::{Backend, Ports, Service},
     dataplane::DataPlane,
-    health::State,
+    health::{Probed, State, Target},
     netlink::NextHop,
     slots::SlotMemory,
     state::{FormerTraffic, ServiceIdentity},
@@ -29,6 +30,7 @@ pub struct Surroundings<'a> {
     pub config: ConfigStats,
     pub interfaces: Vec<InterfaceStats>,
     pub rates: &'a Rates<u16>,
+    pub probed: HashMap<Arc<Target>, Probed>,
     pub warnings: Vec<String>,
 }
 
@@ -40,6 +42,7 @@ struct Found {
     /// Its own, out of `size`.
     slots: Option<u32>,
     size: u32,
+    probe: Option<ProbeStats>,
 }
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
@@ -48,8 +51,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let totals = self.plane.totals()?;
         let dropped = totals.dropped.iter().sum();
         let services = self.config.services.iter();
-        let services: Result<Vec<_>, ControlError> =
-            services.map(|service| self.service_stats(service, around.rates)).collect();
+        let services: Result<Vec<_>, ControlError> = services
+            .map(|service| self.service_stats(service, around.rates, &around.probed))
+            .collect();
         let mut warnings = around.warnings;
         warnings.extend(self.warnings());
         Ok(Stats {
@@ -94,6 +98,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         &self,
         service: &Service,
         rates: &Rates<u16>,
+        probed: &HashMap<Arc<Target>, Probed>,
     ) -> Result<ServiceStats, ControlError> {
         let live = self.services.get(&service.name);
         let known = self.identity.services.get(&service.name);
@@ -114,6 +119,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 rate: id.map(|id| rates.get(id)).unwrap_or_default(),
                 slots: live.zip(id).and_then(|(live, id)| live.shares.get(&id)).copied(),
                 size,
+                probe: probe(service, backend, probed),
             };
             backends.push(self.backend_stats(service, backend, &found));
         }
@@ -170,6 +176,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             share: f64::from(found.slots.unwrap_or(0)) / f64::from(found.size),
             traffic: traffic(&found.counters, found.rate),
             connections: connections(&found.counters, found.rate),
+            probe: found.probe.clone(),
             unresolved: found.counters.unresolved,
             next_hop: hop.and_then(|hop| hop.as_ref().ok()).map(|hop| {
                 next_hop(hop, backend, found.id.map_or(0, |id| self.plane.backend(id).mtu))
@@ -199,6 +206,21 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
         sentences
     }
+}
+
+fn probe(
+    service: &Service,
+    backend: &Backend,
+    all: &HashMap<Arc<Target>, Probed>,
+) -> Option<ProbeStats> {
+    let target = target(service, backend)?;
+    let probed = all.get(&target).cloned().unwrap_or_default();
+    Some(ProbeStats {
+        target: target.to_string(),
+        latency: probed.latency.map(|latency| latency.last.as_secs_f64()),
+        smoothed: probed.latency.map(|latency| latency.smoothed.as_secs_f64()),
+        problem: probed.problem,
+    })
 }
 
 fn ports(service: &Service) -> Vec<Port> {

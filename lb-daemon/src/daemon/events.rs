@@ -311,6 +311,7 @@ impl Daemon {
             },
             interfaces: interfaces.into_iter().map(|one| turn.traffic.describe(one)).collect(),
             rates: &turn.rates,
+            probed: self.prober.probed(),
             warnings: [&self.config_warnings[..], &turn.findings[..], &self.way_problems[..]]
                 .concat(),
         })

@@ -14,7 +14,7 @@ mod backend;
 mod interface;
 mod service;
 
-pub use backend::{BackendState, BackendStats, NextHopStats};
+pub use backend::{BackendState, BackendStats, NextHopStats, ProbeStats};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
 pub use service::{AnyPort, Port, ServiceStats, SlotStats};
 
