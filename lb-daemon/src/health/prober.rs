@@ -70,6 +70,8 @@ struct Shared<P> {
     events: UnboundedSender<HealthEvent>,
     targets: Mutex<HashMap<Arc<Target>, Entry>>,
     started: Instant,
+    /// That have ended.
+    probes: AtomicU64,
     /// Milliseconds after `started` of the last complaint, plus one.
     complained: AtomicU64,
 }
@@ -97,6 +99,7 @@ impl<P: Probe> Prober<P> {
             events,
             targets: Mutex::default(),
             started: Instant::now(),
+            probes: AtomicU64::new(0),
             complained: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -146,6 +149,11 @@ impl<P: Probe> Prober<P> {
         self.shared.targets().get(target).map(|entry| entry.status.clone())
     }
 
+    /// How many probes have ended, of all targets.
+    pub fn probes(&self) -> u64 {
+        self.shared.probes.load(Ordering::Relaxed)
+    }
+
     /// How the probes of all targets go.
     pub fn probed(&self) -> HashMap<Arc<Target>, Probed> {
         let targets = self.shared.targets();
@@ -182,6 +190,7 @@ impl<P> Shared<P> {
     }
 
     fn record(&self, target: &Arc<Target>, outcome: &Outcome) {
+        self.probes.fetch_add(1, Ordering::Relaxed);
         if let Outcome::NotMade(why) = outcome {
             self.complain(target, why);
         }

@@ -11,6 +11,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+#[cfg(test)]
+mod tls_tests;
 mod udp;
 
 use std::{

@@ -30,11 +30,9 @@ async fn listener() -> (TcpListener, SocketAddr) {
 }
 
 /// A server that does `serve` with every connection.
-async fn server<F: Future<Output = ()> + Send>(
-    serve: impl Fn(TcpStream) -> F + Send + 'static,
-) -> SocketAddr
+async fn server<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
 where
-    F: 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let (listener, address) = listener().await;
     tokio::spawn(async move {
@@ -48,7 +46,7 @@ where
 /// Takes the request and answers it with `answer`.
 async fn answering(answer: &'static [u8]) -> SocketAddr {
     server(move |mut stream| async move {
-        stream.read(&mut [0; 4096]).await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await.unwrap();
         // The probe may have seen enough.
         let _ = stream.write_all(answer).await;
     })

@@ -172,6 +172,9 @@ fn certificate(error: &CertificateError) -> String {
             format!("certificate is not valid before {}", date(*not_before))
         }
         CertificateError::UnknownIssuer => "certificate is of an unknown issuer".into(),
+        CertificateError::BadSignature => {
+            "certificate was not signed by the issuer that it names".into()
+        }
         CertificateError::NotValidForNameContext { expected, .. } => {
             format!("certificate is not for {}", expected.to_str())
         }

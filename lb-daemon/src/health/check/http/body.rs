@@ -22,7 +22,7 @@ impl Framing {
             let name = name.to_owned();
             headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(&name))
         };
-        if let Some(last) = named("transfer-encoding").last() {
+        if let Some(last) = named("transfer-encoding").next_back() {
             let value = last.value.to_ascii_lowercase();
             let chunked = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
             return Ok(if chunked.trim_ascii() == b"chunked" {
