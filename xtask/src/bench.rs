@@ -18,19 +18,25 @@ pub struct Args {
     /// Only the floors and the cases whose name begins so; no targets
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// Measure this instead of the data path
+    #[arg(value_enum, conflicts_with = "only")]
+    instead: Option<Instead>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Instead {
+    /// What probes cost, in CPU time
+    Health,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     todo::require_root("bench", "programs are loaded into the kernel and run there")?;
     let stdout = if args.json { Some(sh::progress_to_stderr()?) } else { None };
-    let tools = setup::ensure(&[])?;
-    sh::heading("eBPF objects");
-    build::objects(&tools)?;
-    sh::heading("Bench");
-    let mut command = Command::new(build::tool("lb-bench")?);
+    let mut command = match args.instead {
+        None => data_path()?,
+        Some(Instead::Health) => health()?,
+    };
     command
-        .env("LB_EBPF_OBJECT", repo::lb_object())
-        .env("LB_HARNESS_OBJECT", repo::bpf_objects().join("harness.o"))
         .args(args.json.then_some("--json"))
         .args(args.quick.then_some("--quick"))
         .args(args.only.iter().flat_map(|name| ["--only", name]));
@@ -39,4 +45,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let status = command.status().context("cannot start the bench")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn data_path() -> Result<Command> {
+    let tools = setup::ensure(&[])?;
+    sh::heading("eBPF objects");
+    build::objects(&tools)?;
+    sh::heading("Bench");
+    let mut command = Command::new(build::tool("lb-bench")?);
+    command
+        .env("LB_EBPF_OBJECT", repo::lb_object())
+        .env("LB_HARNESS_OBJECT", repo::bpf_objects().join("harness.o"));
+    Ok(command)
+}
+
+fn health() -> Result<Command> {
+    sh::heading("Bench");
+    let mut command = Command::new(build::tool("lb-bench")?);
+    command.arg("health");
+    Ok(command)
 }

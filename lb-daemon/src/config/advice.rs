@@ -122,8 +122,9 @@ fn times(typed: &raw::Service, service: &Service, report: &mut Report) {
 
 fn probes(typed: &raw::Service, service: &Service, report: &mut Report) {
     let guessed = typed.common.health.port.right().is_none();
-    if let (Health::Tcp(health), [Protocol::Udp]) = (&service.health, &service.protocols[..])
+    if let (Health::Probed(health), [Protocol::Udp]) = (&service.health, &service.protocols[..])
         && guessed
+        && health.check.is_over_tcp()
         && let Some(port) =
             service.backends.iter().find_map(|backend| service.probe_port(health, backend))
     {

@@ -35,9 +35,10 @@ pub use host::{Comparison, HostFacts, Network};
 pub use identity::{BackendKey, Frontend, ServiceKey};
 pub use load::{load, parse, parse_for};
 pub use model::{
-    Backend, Config, Control, Health, Idle, InitialState, Interface, Limits, Mode, NatLog,
-    OnBackendDead, OnExit, OuterSource, PortRange, Ports, Prefix, Protocol, Scheduler, Seed,
-    Service, Snat, TcpHealth, Tunnel, UdpFlows, Unserved, XdpMode,
+    Backend, Check, Config, Control, DnsCheck, ExecCheck, Health, HttpCheck, HttpsCheck, Idle,
+    InitialState, Interface, Limits, Method, Mode, NatLog, OnBackendDead, OnExit, OuterSource,
+    Pattern, Payload, PortRange, Ports, Prefix, Probes, Protocol, Rcode, Record, Scheduler, Seed,
+    Service, Snat, StatusRange, Tunnel, UdpCheck, UdpFlows, Unserved, Verify, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::default_table_size;

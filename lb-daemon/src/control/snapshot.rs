@@ -2,20 +2,22 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use lb_common::abi::BackendCounters;
 
-use super::{ControlError, Controller, Rate, Rates, counters::add, translation};
+use super::{ControlError, Controller, Rate, Rates, counters::add, translation, view::target};
 use crate::{
     api::types::{
         BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats, LOCAL,
-        NatLogStats, NatStats, NextHopStats, Port, ServiceStats, SlotStats, Stats, Totals, Traffic,
+        NatLogStats, NatStats, NextHopStats, Port, ProbeStats, ServiceStats, SlotStats, Stats,
+        Totals, Traffic,
     },
     config::{Backend, Ports, Service},
     dataplane::DataPlane,
-    health::State,
+    health::{Probed, State, Target},
     loader::MapSizes,
     netlink::NextHop,
     slots::SlotMemory,
@@ -31,6 +33,7 @@ pub struct Surroundings<'a> {
     pub interfaces: Vec<InterfaceStats>,
     pub rates: &'a Rates<u16>,
     pub local_clients: bool,
+    pub probed: HashMap<Arc<Target>, Probed>,
     pub warnings: Vec<String>,
     pub nat_log: Option<NatLogStats>,
 }
@@ -45,6 +48,7 @@ struct Found {
     /// Translated flows.
     flows: u64,
     size: u32,
+    probe: Option<ProbeStats>,
 }
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
@@ -53,8 +57,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let totals = self.plane.totals()?;
         let dropped = totals.dropped.iter().sum();
         let services = self.config.services.iter();
-        let services: Result<Vec<_>, ControlError> =
-            services.map(|service| self.service_stats(service, around.rates)).collect();
+        let services: Result<Vec<_>, ControlError> = services
+            .map(|service| self.service_stats(service, around.rates, &around.probed))
+            .collect();
         let mut warnings = around.warnings;
         warnings.extend(self.warnings());
         Ok(Stats {
@@ -101,6 +106,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         &self,
         service: &Service,
         rates: &Rates<u16>,
+        probed: &HashMap<Arc<Target>, Probed>,
     ) -> Result<ServiceStats, ControlError> {
         let census = self.nat.census();
         let live = self.services.get(&service.name);
@@ -123,6 +129,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 flows: id.map_or(0, |id| census.flows_to(id)),
                 slots: live.zip(id).and_then(|(live, id)| live.shares.get(&id)).copied(),
                 size,
+                probe: probe(service, backend, probed),
             };
             backends.push(self.backend_stats(service, backend, &found));
         }
@@ -192,6 +199,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             share: f64::from(found.slots.unwrap_or(0)) / f64::from(found.size),
             traffic: traffic(&found.counters, found.rate),
             connections: connections(&found.counters, found.rate),
+            probe: found.probe.clone(),
             unresolved: found.counters.unresolved,
             reply_packets: found.counters.reply_packets,
             reply_bytes: found.counters.reply_bytes,
@@ -257,6 +265,21 @@ fn capacity(buckets: u32, wanted: u32) -> u64 {
         (_, true) => wanted.into(),
         (_, false) => room.into(),
     }
+}
+
+fn probe(
+    service: &Service,
+    backend: &Backend,
+    all: &HashMap<Arc<Target>, Probed>,
+) -> Option<ProbeStats> {
+    let target = target(service, backend)?;
+    let probed = all.get(&target).cloned().unwrap_or_default();
+    Some(ProbeStats {
+        target: target.to_string(),
+        latency: probed.latency.map(|latency| latency.last.as_secs_f64()),
+        smoothed: probed.latency.map(|latency| latency.smoothed.as_secs_f64()),
+        problem: probed.problem,
+    })
 }
 
 fn ports(service: &Service) -> Vec<Port> {

@@ -366,6 +366,7 @@ impl Daemon {
             },
             interfaces: interfaces.collect(),
             rates: &turn.rates,
+            probed: self.prober.probed(),
             local_clients: self.own_host.has_sockets(),
             nat_log: self.logger.stats(),
             warnings: [

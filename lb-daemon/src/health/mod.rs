@@ -6,17 +6,19 @@
 //!
 //! - [`state`]: from results to a state (pure).
 //! - [`pace`]: when the next probe is due (pure).
-//! - [`probe`]: one probe and what its outcome means; [`tcp`] is how it connects.
+//! - [`check`]: one probe and what its outcome means; a file for each type.
+//! - [`latency`]: how long they take (pure).
 //! - [`prober`]: runs all targets and sends a [`HealthEvent`] per change.
 
+mod check;
+mod latency;
 mod limits;
 mod pace;
-mod probe;
 mod prober;
 mod state;
 mod target;
-mod tcp;
 
-pub use prober::{HealthEvent, Prober, Status};
+pub use latency::Latency;
+pub use prober::{HealthEvent, Probed, Prober, Status};
 pub use state::State;
-pub use target::{Check, Target};
+pub use target::Target;

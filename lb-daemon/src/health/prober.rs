@@ -22,9 +22,10 @@ use tokio::{
 use tracing::warn;
 
 use super::{
+    check::{Checks, Probe},
+    latency::Latency,
     limits,
     pace::Pace,
-    probe::{Probe, Sockets},
     state::{Change, Machine, Outcome, State},
     target::Target,
 };
@@ -49,8 +50,17 @@ pub struct Status {
     pub since: SystemTime,
 }
 
+/// How a target's probes go.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Probed {
+    /// Of the last that succeeded; `None` before the first.
+    pub latency: Option<Latency>,
+    /// Why the last one did not succeed or could not be made.
+    pub problem: Option<String>,
+}
+
 /// Probes until dropped.
-pub struct Prober<P = Sockets> {
+pub struct Prober<P = Checks> {
     shared: Arc<Shared<P>>,
 }
 
@@ -60,6 +70,8 @@ struct Shared<P> {
     events: UnboundedSender<HealthEvent>,
     targets: Mutex<HashMap<Arc<Target>, Entry>>,
     started: Instant,
+    /// That have ended.
+    probes: AtomicU64,
     /// Milliseconds after `started` of the last complaint, plus one.
     complained: AtomicU64,
 }
@@ -67,14 +79,15 @@ struct Shared<P> {
 struct Entry {
     machine: Machine,
     status: Status,
+    probed: Probed,
     task: AbortHandle,
 }
 
 impl Prober {
-    /// Raises the limit of open files and probes over the network. Must be
+    /// Raises the limit of open files and probes. Must be
     /// called within a tokio runtime, like [`Prober::set_targets`].
     pub fn new(events: UnboundedSender<HealthEvent>) -> Self {
-        Self::with(Sockets, limits::concurrent_probes(), events)
+        Self::with(Checks::new(), limits::concurrent_probes(), events)
     }
 }
 
@@ -86,6 +99,7 @@ impl<P: Probe> Prober<P> {
             events,
             targets: Mutex::default(),
             started: Instant::now(),
+            probes: AtomicU64::new(0),
             complained: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -134,6 +148,17 @@ impl<P: Probe> Prober<P> {
     pub fn status(&self, target: &Target) -> Option<Status> {
         self.shared.targets().get(target).map(|entry| entry.status.clone())
     }
+
+    /// How many probes have ended, of all targets.
+    pub fn probes(&self) -> u64 {
+        self.shared.probes.load(Ordering::Relaxed)
+    }
+
+    /// How the probes of all targets go.
+    pub fn probed(&self) -> HashMap<Arc<Target>, Probed> {
+        let targets = self.shared.targets();
+        targets.iter().map(|(target, entry)| (target.clone(), entry.probed.clone())).collect()
+    }
 }
 
 impl<P> Drop for Prober<P> {
@@ -165,15 +190,17 @@ impl<P> Shared<P> {
     }
 
     fn record(&self, target: &Arc<Target>, outcome: &Outcome) {
+        self.probes.fetch_add(1, Ordering::Relaxed);
         if let Outcome::NotMade(why) = outcome {
             self.complain(target, why);
         }
         let now = Instant::now().into_std();
         // Under the lock, so that events leave in the order of the changes.
-        if let Some(entry) = self.targets().get_mut(target)
-            && let Some(change) = entry.machine.observe(outcome, now)
-        {
-            self.publish(target, entry, change);
+        if let Some(entry) = self.targets().get_mut(target) {
+            entry.probed.note(outcome);
+            if let Some(change) = entry.machine.observe(outcome, now) {
+                self.publish(target, entry, change);
+            }
         }
     }
 
@@ -200,7 +227,19 @@ impl Entry {
     fn new(target: &Target, task: AbortHandle) -> Self {
         let machine = Machine::new(State::Unknown, target.rise, target.fall, target.interval);
         let status = Status::now(State::Unknown, "not probed enough yet".to_owned());
-        Self { machine, status, task }
+        Self { machine, status, probed: Probed::default(), task }
+    }
+}
+
+impl Probed {
+    fn note(&mut self, outcome: &Outcome) {
+        self.problem = match outcome {
+            Outcome::Works(took) => {
+                self.latency = Some(Latency::with(self.latency, *took));
+                None
+            }
+            Outcome::Fails(why) | Outcome::Gone(why) | Outcome::NotMade(why) => Some(why.clone()),
+        };
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::health::Check;
+use crate::config::Check;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,7 +34,7 @@ impl Probe for Fake {
         let outcome = match address.octets()[1] {
             1 => {
                 sleep(self.takes).await;
-                Outcome::Works
+                Outcome::Works(self.takes)
             }
             2 => {
                 sleep(target.timeout).await;
@@ -50,7 +50,9 @@ impl Probe for Fake {
 fn target(kind: u8, number: u8) -> Target {
     Target {
         address: Ipv4Addr::new(10, kind, 0, number).into(),
-        check: Check::Tcp { port: 80 },
+        port: 80,
+        check: Arc::new(Check::Tcp),
+        names: None,
         interval: SECOND,
         timeout: SECOND / 2,
         rise: 2,
@@ -221,7 +223,7 @@ async fn first_probes_do_not_come_together() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_neighbour_takes_all_targets_of_its_address() {
     let mut bench = bench();
-    let other_port = Target { check: Check::Tcp { port: 81 }, ..works(1) };
+    let other_port = Target { port: 81, ..works(1) };
     bench.prober.set_targets([works(1), other_port.clone(), works(2)]);
     sleep(10 * SECOND).await;
     bench.events();
@@ -250,7 +252,9 @@ async fn a_restored_state_is_no_event_and_probes_go_on_from_it() {
 fn real_target(address: SocketAddr) -> Target {
     Target {
         address: address.ip(),
-        check: Check::Tcp { port: address.port() },
+        port: address.port(),
+        check: Arc::new(Check::Tcp),
+        names: None,
         interval: Duration::from_millis(20),
         timeout: 10 * SECOND,
         rise: 2,

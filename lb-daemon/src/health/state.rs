@@ -32,8 +32,9 @@ pub enum State {
 /// What one probe found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    Works,
-    /// No useful answer: slow, overloaded, hanging.
+    /// And how long it took.
+    Works(Duration),
+    /// No useful answer: slow, overloaded, hanging, wrong.
     Fails(String),
     /// Nothing is there: refused, unreachable.
     Gone(String),
@@ -79,7 +80,7 @@ impl Machine {
     /// Takes a probe's outcome into account.
     pub fn observe(&mut self, outcome: &Outcome, now: Instant) -> Option<Change> {
         match outcome {
-            Outcome::Works => self.succeed(now),
+            Outcome::Works(_) => self.succeed(now),
             Outcome::Fails(why) => self.fail(false, why),
             Outcome::Gone(why) => self.fail(true, why),
             Outcome::NotMade(_) => None,
@@ -174,7 +175,7 @@ mod tests {
 
     fn outcome(letter: char) -> Outcome {
         match letter {
-            'w' => Outcome::Works,
+            'w' => Outcome::Works(Duration::ZERO),
             'f' => Outcome::Fails("no answer".into()),
             'g' => Outcome::Gone("refused".into()),
             'n' => Outcome::NotMade("no descriptors".into()),
@@ -231,12 +232,12 @@ mod tests {
         assert_eq!(change.state, State::Dead);
         assert_eq!(machine.neighbour_failed(start), None);
         for _ in 0..5 {
-            assert_eq!(machine.observe(&Outcome::Works, start + SECOND), None);
+            assert_eq!(machine.observe(&outcome('w'), start + SECOND), None);
         }
         // `fall` intervals later the row of successes starts from nothing.
         let later = start + 3 * SECOND;
-        assert_eq!(machine.observe(&Outcome::Works, later), None);
-        assert_eq!(machine.observe(&Outcome::Works, later).unwrap().state, State::Up);
+        assert_eq!(machine.observe(&outcome('w'), later), None);
+        assert_eq!(machine.observe(&outcome('w'), later).unwrap().state, State::Up);
     }
 
     #[test]

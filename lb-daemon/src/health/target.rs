@@ -1,14 +1,23 @@
 //! What is probed, and how: the identity of a probe.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use crate::config::{Backend, Health, Service};
+use crate::config::{Backend, Check, Health, Service};
 
 /// Two services with equal targets share one probe.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Target {
     pub address: IpAddr,
-    pub check: Check,
+    /// 0 where a check has none.
+    pub port: u16,
+    pub check: Arc<Check>,
+    /// For a program, which may ask who it is for.
+    pub names: Option<Names>,
     pub interval: Duration,
     pub timeout: Duration,
     /// Successes in a row that bring it up.
@@ -18,34 +27,59 @@ pub struct Target {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Check {
-    /// A TCP connection is made and closed again.
-    Tcp { port: u16 },
+pub struct Names {
+    pub service: String,
+    pub backend: String,
 }
 
 impl Target {
-    /// What to probe for a backend at `address`, if its service asks for probes.
+    /// What to probe for a backend, if its service asks for probes.
     pub fn for_backend(service: &Service, backend: &Backend) -> Option<Self> {
-        match &service.health {
-            Health::None => None,
-            Health::Tcp(tcp) => Some(Self {
-                address: backend.address,
-                check: Check::Tcp { port: service.probe_port(tcp, backend)? },
-                interval: tcp.interval,
-                timeout: tcp.timeout,
-                rise: tcp.rise,
-                fall: tcp.fall,
-            }),
-        }
+        let Health::Probed(probes) = &service.health else { return None };
+        let port = service.probe_port(probes, backend);
+        let (port, names) = match &*probes.check {
+            Check::Icmp => (0, None),
+            Check::Exec(_) => (port.unwrap_or(0), Some(Names::of(service, backend))),
+            _ => (port?, None),
+        };
+        Some(Self {
+            address: backend.address,
+            port,
+            check: probes.check.clone(),
+            names,
+            interval: probes.interval,
+            timeout: probes.timeout,
+            rise: probes.rise,
+            fall: probes.fall,
+        })
+    }
+
+    pub(super) fn socket_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+impl Names {
+    fn of(service: &Service, backend: &Backend) -> Self {
+        Self { service: service.name.clone(), backend: backend.name.clone() }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.check {
-            Check::Tcp { port } => {
-                write!(f, "tcp {}", std::net::SocketAddr::new(self.address, port))
-            }
+        f.write_str(self.check.name())?;
+        if let Check::Exec(exec) = &*self.check {
+            write!(f, " {}", exec.program().display())?;
+        }
+        match self.port {
+            0 => write!(f, " {}", self.address)?,
+            _ => write!(f, " {}", self.socket_address())?,
+        }
+        match &*self.check {
+            Check::Http(http) => f.write_str(&http.path),
+            Check::Https(https) => f.write_str(&https.http.path),
+            Check::Dns(dns) => write!(f, " {} {}", dns.query, dns.record.name()),
+            Check::Tcp | Check::Udp(_) | Check::Icmp | Check::Exec(_) => Ok(()),
         }
     }
 }
@@ -57,8 +91,8 @@ mod tests {
 
     fn target(mode: &str, health: &str, backend: &str) -> Option<Target> {
         let text = format!(
-            "interfaces: [eth0]\nservices:\n- {{name: web, vip: '2001:db8::9', port: [80, 90], \
-             mode: {mode}, health: {{{health}}}, backends: [{{name: a, {backend}}}]}}\n"
+            "interfaces: [eth0]\nallow_exec: true\nservices:\n- {{name: web, vip: '2001:db8::9', \
+             port: [80, 90], mode: {mode}, health: {{{health}}}, backends: [{{name: a, {backend}}}]}}\n"
         );
         let config = config::parse("lb.yaml", &text).unwrap().config;
         Target::for_backend(&config.services[0], &config.services[0].backends[0])
@@ -86,5 +120,27 @@ mod tests {
         ] {
             assert_eq!(target("nat", health, backend).unwrap().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_target_says_what_it_asks_for() {
+        for (health, expected) in [
+            ("type: http, path: /up", "http 10.0.0.1:80/up"),
+            ("type: https, port: 443", "https 10.0.0.1:443/"),
+            ("type: udp, send: ping", "udp 10.0.0.1:80"),
+            ("type: dns, query: a.example", "dns 10.0.0.1:80 a.example A"),
+            ("type: icmp", "icmp 10.0.0.1"),
+            ("type: exec, command: [/bin/check, -v]", "exec /bin/check 10.0.0.1:80"),
+        ] {
+            assert_eq!(target("dsr", health, "address: 10.0.0.1").unwrap().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_program_knows_whom_it_is_for() {
+        let backend = "address: 10.0.0.1";
+        assert_eq!(target("dsr", "type: http", backend).unwrap().names, None);
+        let names = target("dsr", "type: exec, command: [/bin/true]", backend).unwrap().names;
+        assert_eq!(names, Some(Names { service: "web".into(), backend: "a".into() }));
     }
 }

@@ -8,6 +8,7 @@
 
 mod cases;
 mod death;
+mod health;
 mod kernel;
 mod mapped;
 mod measure;
@@ -22,7 +23,7 @@ mod transition;
 mod world;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::cases::{Case, Path, State};
 use crate::kernel::Kernel;
@@ -34,14 +35,25 @@ use crate::world::World;
 #[derive(Parser)]
 struct Args {
     /// Print JSON instead of a table
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     /// Fewer and shorter runs: figures to glance at
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Only the floors and the cases whose name begins so; no targets
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    #[command(subcommand)]
+    instead: Option<Instead>,
+}
+
+#[derive(Subcommand)]
+enum Instead {
+    /// What probes cost
+    Health,
+    /// The server that is probed
+    #[command(hide = true)]
+    HealthServer,
 }
 
 /// How often and how long.
@@ -53,6 +65,11 @@ struct Effort {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    match args.instead {
+        Some(Instead::Health) => return health::run(args.json, args.quick),
+        Some(Instead::HealthServer) => return health::serve(),
+        None => {}
+    }
     let effort = if args.quick {
         Effort { rounds: 3, runs: 3, packets: 1 << 16 }
     } else {

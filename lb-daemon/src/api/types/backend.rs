@@ -23,6 +23,8 @@ pub struct BackendStats {
     pub traffic: Traffic,
     #[serde(flatten)]
     pub connections: Connections,
+    /// `null` for one that is not probed.
+    pub probe: Option<ProbeStats>,
     /// Packets dropped because its next hop was unknown.
     pub unresolved: u64,
     /// Translated answers: packets, and frame bytes as received.
@@ -88,6 +90,25 @@ pub struct NextHopStats {
     pub mac: String,
     /// Largest client packet that fits; 0 for a backend on this host.
     pub mtu: u32,
+}
+
+/// How a backend is probed, and how that goes.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProbeStats {
+    pub target: String,
+    /// Seconds that the last successful probe took.
+    #[serde(serialize_with = "microseconds")]
+    pub latency: Option<f64>,
+    /// The same, smoothed over about eight probes.
+    #[serde(serialize_with = "microseconds")]
+    pub smoothed: Option<f64>,
+    /// Why the last probe failed or could not be made.
+    pub problem: Option<String>,
+}
+
+fn microseconds<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(|value| (value * 1e6).round() / 1e6).serialize(serializer)
 }
 
 fn finely_rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {

@@ -15,7 +15,7 @@ mod interface;
 mod nat;
 mod service;
 
-pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats};
+pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats, ProbeStats};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
 pub use nat::{NatLogStats, NatStats};
 pub use service::{AnyPort, Port, ServiceStats, SlotStats};

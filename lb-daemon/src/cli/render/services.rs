@@ -6,17 +6,18 @@ use super::{
     View,
     style::Style,
     table::{Align, Cell, Column, lay_out},
-    units::{age, grouped, short, short_count},
+    units::{age, duration, grouped, short, short_count},
 };
 use crate::api::types::{
     BackendState, BackendStats, Connections, LOCAL, Port, ServiceStats, Stats, Traffic,
 };
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     Column { title: "SERVICE", align: Align::Left, rank: 0 },
     Column { title: "ADDRESS", align: Align::Left, rank: 1 },
     Column { title: "STATE", align: Align::Left, rank: 0 },
     Column { title: "FOR", align: Align::Right, rank: 4 },
+    Column { title: "PROBE", align: Align::Right, rank: 5 },
     Column { title: "WEIGHT", align: Align::Right, rank: 7 },
     Column { title: "SHARE", align: Align::Right, rank: 1 },
     Column { title: "CONN/S", align: Align::Right, rank: 2 },
@@ -47,6 +48,7 @@ fn service_row(service: &ServiceStats) -> Vec<Cell> {
         Cell::default(),
         Cell::default(),
         Cell::default(),
+        Cell::default(),
     ];
     row.extend(traffic(&service.connections, &service.traffic));
     row.push(service_note(service).into());
@@ -59,12 +61,18 @@ fn backend_row(backend: &BackendStats, now: u64) -> Vec<Cell> {
         backend.address.as_str().into(),
         backend_state(backend.state),
         backend.since.map_or("-".into(), |since| age(now.saturating_sub(since))).into(),
+        probe_time(backend).into(),
         backend.weight.to_string().into(),
         format!("{:.1}%", backend.share * 100.0).into(),
     ];
     row.extend(traffic(&backend.connections, &backend.traffic));
     row.push(backend_note(backend).into());
     row
+}
+
+fn probe_time(backend: &BackendStats) -> String {
+    let smoothed = backend.probe.as_ref().and_then(|probe| probe.smoothed);
+    smoothed.map_or("-".into(), duration)
 }
 
 fn traffic(connections: &Connections, traffic: &Traffic) -> [Cell; 5] {
@@ -137,6 +145,12 @@ fn backend_note(backend: &BackendStats) -> String {
     let mut notes = Vec::new();
     if backend.state != BackendState::Up && !backend.reason.is_empty() {
         notes.push(backend.reason.clone());
+    }
+    let settled = matches!(backend.state, BackendState::Failing | BackendState::Dead);
+    if let Some(problem) = backend.probe.as_ref().and_then(|probe| probe.problem.as_ref())
+        && !settled
+    {
+        notes.push(format!("last probe: {problem}"));
     }
     match &backend.next_hop {
         None => notes.push("next hop unknown".to_owned()),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::api::types::{
     BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceMode, InterfaceState,
-    InterfaceStats, NatStats, NextHopStats, Port, ServiceStats, SlotStats, Totals, Traffic,
+    InterfaceStats, NatStats, NextHopStats, Port, ProbeStats, ServiceStats, SlotStats, Totals,
+    Traffic,
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -30,6 +31,7 @@ fn backend(name: &str, state: BackendState, share: f64) -> BackendStats {
         share,
         traffic: traffic(1_500_000, 1250.0 * share),
         connections: Connections { new_connections: 90, new_connections_per_second: 12.5 * share },
+        probe: Some(ProbeStats { smoothed: Some(0.000_42), ..ProbeStats::default() }),
         unresolved: 0,
         next_hop: Some(NextHopStats::default()),
         ..BackendStats::default()
@@ -103,10 +105,10 @@ pending: service web: 3 slots change owner in 2 s
 INTERFACE  XDP     STATE     RX PKT/S  RX BIT/S  TX PKT/S  TX BIT/S  LOST  NOTE
 eth0       native  attached      1.2k      1.0M      1.2k      1.0M     2  xdp_tx_errors 2
 
-SERVICE  ADDRESS                 STATE      FOR  WEIGHT   SHARE  CONN/S  PKT/S  BIT/S  PACKETS  BYTES  NOTE
-web      203.0.113.10:80/tcp +1  1/2 up                              12   1.2k   1.0M     3.0M   300M  7 of 65,537 slots in transition (3 arming, 4 storing, 0 looking up), dsr maglev
-  web-1  10.0.0.11               up      1m 15s       1  100.0%      12   1.2k   1.0M     1.5M   150M
-  web-2  10.0.0.11               dead    1m 15s       1    0.0%       0      0      0     1.5M   150M  connection refused (3 failures in a row)
+SERVICE  ADDRESS                 STATE      FOR  PROBE  WEIGHT   SHARE  CONN/S  PKT/S  BIT/S  PACKETS  BYTES  NOTE
+web      203.0.113.10:80/tcp +1  1/2 up                                     12   1.2k   1.0M     3.0M   300M  7 of 65,537 slots in transition (3 arming, 4 storing, 0 looking up), dsr maglev
+  web-1  10.0.0.11               up      1m 15s  0.4ms       1  100.0%      12   1.2k   1.0M     1.5M   150M
+  web-2  10.0.0.11               dead    1m 15s  0.4ms       1    0.0%       0      0      0     1.5M   150M  connection refused (3 failures in a row)
 
 received 1,234 = forwarded 1,200 + passed 30 + dropped 4 (in flight 0)
 dropped: unserved_port 3, fragment 1
@@ -153,13 +155,15 @@ fn what_needs_attention_is_said() {
     stats.warnings.push("eth0 runs in generic mode".into());
     stats.services[0].fail_open = true;
     stats.services[0].backends[0].next_hop = None;
+    let problem = Some("HTTP 503, expected 200-399".into());
+    stats.services[0].backends[0].probe = Some(ProbeStats { problem, ..ProbeStats::default() });
     stats.services[0].backends[0].unresolved = 9;
     let text = render(&stats, &View { width: None, colour: false, all: false });
     for part in [
         "last reload refused: lb.yaml:3:1: no",
         "warning: eth0 runs in generic mode",
         "no backend is up: failing open to all",
-        "next hop unknown, 9 packets dropped without next hop",
+        "last probe: HTTP 503, expected 200-399, next hop unknown, 9 packets dropped without next hop",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

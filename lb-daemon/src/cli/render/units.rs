@@ -33,6 +33,16 @@ pub fn short_count(number: u64) -> String {
     short(number as f64)
 }
 
+/// Two digits and a unit: `0.4ms`, `12ms`, `340ms`, `1.2s`.
+pub fn duration(seconds: f64) -> String {
+    let milliseconds = seconds * 1e3;
+    match milliseconds {
+        ..9.95 => format!("{milliseconds:.1}ms"),
+        ..999.5 => format!("{milliseconds:.0}ms"),
+        _ => format!("{seconds:.1}s"),
+    }
+}
+
 /// The largest two units: `42s`, `3m 5s`, `2h 10m`, `6d 3h`.
 pub fn age(seconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
@@ -51,6 +61,15 @@ pub fn age(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations() {
+        for (seconds, text) in
+            [(0.0, "0.0ms"), (0.000_42, "0.4ms"), (0.0123, "12ms"), (0.34, "340ms"), (1.23, "1.2s")]
+        {
+            assert_eq!(duration(seconds), text);
+        }
+    }
 
     #[test]
     fn grouping() {

@@ -5,25 +5,34 @@
 //! two services claim the same (VIP, protocol, port), and everything fits the
 //! maps. Serialised, it is a configuration file again.
 
+mod health;
 mod mode;
 mod nat;
+mod pattern;
 mod service;
 
 use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
+pub use health::{
+    Check, DnsCheck, ExecCheck, Health, HttpCheck, HttpsCheck, Method, Probes, Rcode, Record,
+    StatusRange, UdpCheck, Verify,
+};
 pub use mode::{Mode, OuterSource, Prefix, Tunnel};
 pub use nat::{NatLog, PortRange, Snat};
+pub use pattern::{Pattern, Payload};
 pub use service::{
-    Backend, Health, Idle, InitialState, OnBackendDead, Ports, Protocol, Scheduler, Service,
-    TcpHealth, UdpFlows, Unserved,
+    Backend, Idle, InitialState, OnBackendDead, Ports, Protocol, Scheduler, Service, UdpFlows,
+    Unserved,
 };
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Config {
     pub interfaces: Vec<Interface>,
     pub on_exit: OnExit,
+    /// Whether probes may run programs.
+    pub allow_exec: bool,
     #[serde(flatten)]
     pub seed: Seed,
     pub control: Control,

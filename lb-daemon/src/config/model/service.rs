@@ -4,7 +4,11 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use serde::Serialize;
 
-use super::{super::duration, mode::Mode};
+use super::{
+    super::duration,
+    health::{Health, Probes},
+    mode::Mode,
+};
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Service {
@@ -41,7 +45,7 @@ pub struct Service {
 
 impl Service {
     /// The port at which probes find `backend`, if the file says so for any.
-    pub fn probe_port(&self, probe: &TcpHealth, backend: &Backend) -> Option<u16> {
+    pub fn probe_port(&self, probe: &Probes, backend: &Backend) -> Option<u16> {
         let first = match &self.ports {
             Ports::Any => None,
             Ports::List(ports) => ports.first().copied(),
@@ -91,30 +95,6 @@ impl fmt::Display for Protocol {
 #[serde(rename_all = "lowercase")]
 pub enum Scheduler {
     Maglev,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum Health {
-    /// No probes: backends keep their initial state.
-    None,
-    /// A TCP connection is made and closed again.
-    Tcp(TcpHealth),
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct TcpHealth {
-    /// `None`: where the backend serves; ask [`Service::probe_port`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-    #[serde(serialize_with = "duration::serialize")]
-    pub interval: Duration,
-    #[serde(serialize_with = "duration::serialize")]
-    pub timeout: Duration,
-    /// Successes in a row that bring a backend up.
-    pub rise: u32,
-    /// Failures in a row that take a backend out.
-    pub fall: u32,
 }
 
 /// How long a flow may be silent and is still the same flow.

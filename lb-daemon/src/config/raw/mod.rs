@@ -2,16 +2,16 @@
 //! with its place. Nothing is filled in and nothing is compared yet.
 
 mod fields;
+mod health;
 mod nat;
 pub mod nearest;
 mod service;
 mod top;
 mod value;
 
+pub(super) use health::{CheckKeys, HealthKeys, HealthType};
 pub(super) use nat::SnatKeys;
-pub(super) use service::{
-    Backend, Common, HealthKeys, HealthType, ModeName, Service, TunnelKeys, TypedPorts,
-};
+pub(super) use service::{Backend, Common, ModeName, Service, TunnelKeys, TypedPorts};
 pub(super) use top::{File, LimitKeys, read};
 
 use super::yaml::At;
@@ -62,7 +62,7 @@ pub(super) const MAPS: [(&str, &[&str]); 14] = [
     ("defaults", &service::COMMON_KEYS),
     ("services[]", &service::KEYS),
     ("services[]", &service::COMMON_KEYS),
-    ("services[].health", &service::HEALTH_KEYS),
+    ("services[].health", &health::HEALTH_KEYS),
     ("services[].idle", &service::IDLE_KEYS),
     ("services[].udp", &nat::UDP_KEYS),
     ("services[].tunnel", &service::TUNNEL_KEYS),

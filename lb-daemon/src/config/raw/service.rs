@@ -12,6 +12,7 @@ use super::{
     },
     Given, Typed,
     fields::Fields,
+    health::{self, HealthKeys},
     nat::{self, SnatKeys},
     value,
 };
@@ -35,7 +36,6 @@ pub(super) const COMMON_KEYS: [&str; 15] = [
     "tunnel",
     "snat",
 ];
-pub(super) const HEALTH_KEYS: [&str; 6] = ["type", "port", "interval", "timeout", "rise", "fall"];
 pub(super) const IDLE_KEYS: [&str; 2] = ["tcp", "udp"];
 pub(super) const TUNNEL_KEYS: [&str; 3] = ["source", "source_prefix", "ttl"];
 pub(super) const BACKEND_KEYS: [&str; 4] = ["name", "address", "weight", "port"];
@@ -82,22 +82,6 @@ pub(in super::super) enum ModeName {
     Ipip,
     Nat,
     Dnat,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum HealthType {
-    None,
-    Tcp,
-}
-
-#[derive(Default)]
-pub(in super::super) struct HealthKeys<'t> {
-    pub kind: Given<'t, HealthType>,
-    pub port: Given<'t, u16>,
-    pub interval: Given<'t, Duration>,
-    pub timeout: Given<'t, Duration>,
-    pub rise: Given<'t, u32>,
-    pub fall: Given<'t, u32>,
 }
 
 #[derive(Default)]
@@ -165,7 +149,7 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
             report,
         ),
         table_size: fields.read("table_size", report, table_size),
-        health: fields.get("health").map(|at| health(at, report)).unwrap_or_default(),
+        health: fields.get("health").map(|at| health::health(at, report)).unwrap_or_default(),
         initial_state: word(fields, "initial_state", "a state", &states, report),
         idle_tcp: idle
             .as_ref()
@@ -189,19 +173,6 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
         ),
         tunnel: fields.get("tunnel").map(|at| tunnel(at, report)).unwrap_or_default(),
         snat: fields.get("snat").map(|at| nat::snat(at, report)).unwrap_or_default(),
-    }
-}
-
-fn health<'t>(at: At<'t>, report: &mut Report) -> HealthKeys<'t> {
-    let Some(fields) = Fields::of(at, &HEALTH_KEYS, report) else { return HealthKeys::default() };
-    let types = [("tcp", HealthType::Tcp), ("none", HealthType::None)];
-    HealthKeys {
-        kind: word(&fields, "type", "a type of probe", &types, report),
-        port: fields.read("port", report, port),
-        interval: time(&fields, "interval", &ranges::INTERVAL, report),
-        timeout: time(&fields, "timeout", &ranges::TIMEOUT, report),
-        rise: fields.read("rise", report, |at, report| value::number(at, &ranges::RISE, report)),
-        fall: fields.read("fall", report, |at, report| value::number(at, &ranges::FALL, report)),
     }
 }
 
@@ -243,7 +214,7 @@ fn port_list<'t>(at: At<'t>, report: &mut Report) -> Option<TypedPorts<'t>> {
     (!list.is_empty()).then_some(TypedPorts::List(list))
 }
 
-fn port(at: At, report: &mut Report) -> Option<u16> {
+pub(super) fn port(at: At, report: &mut Report) -> Option<u16> {
     let number = value::number(at, &ranges::PORT, report)?;
     u16::try_from(number).ok()
 }
@@ -268,7 +239,7 @@ fn is_prime(number: u32) -> bool {
             .all(|divisor| !number.is_multiple_of(divisor))
 }
 
-fn word<'t, T: Copy>(
+pub(super) fn word<'t, T: Copy>(
     fields: &Fields<'t>,
     key: &str,
     what: &str,
@@ -278,7 +249,7 @@ fn word<'t, T: Copy>(
     fields.read(key, report, |at, report| value::word(at, what, words, report))
 }
 
-fn time<'t>(
+pub(super) fn time<'t>(
     fields: &Fields<'t>,
     key: &str,
     range: &Time,

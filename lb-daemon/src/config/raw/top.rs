@@ -17,12 +17,13 @@ use super::{
     value,
 };
 
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "interfaces",
     "services",
     "defaults",
     "snat",
     "on_exit",
+    "allow_exec",
     "seed",
     "seed_file",
     "control",
@@ -51,6 +52,7 @@ pub(in super::super) struct File<'t> {
     pub services: Vec<Service<'t>>,
     pub defaults: Common<'t>,
     pub on_exit: Given<'t, OnExit>,
+    pub allow_exec: Given<'t, bool>,
     pub seed: Given<'t, String>,
     pub seed_file: Given<'t, PathBuf>,
     pub group: Given<'t, String>,
@@ -91,6 +93,9 @@ pub(in super::super) fn read<'t>(root: At<'t>, report: &mut Report) -> Option<Fi
                 &[("keep", OnExit::Keep), ("unload", OnExit::Unload)],
                 report,
             )
+        }),
+        allow_exec: fields.read("allow_exec", report, |at, report| {
+            value::word(at, "true or false", &[("true", true), ("false", false)], report)
         }),
         seed: fields.read("seed", report, |at, report| not_empty(at, "a secret text", report)),
         seed_file: fields.read("seed_file", report, |at, report| {

@@ -1,27 +1,35 @@
 //! A service's probes.
 
-use super::super::{
-    duration,
-    model::{Health, Ports, TcpHealth},
-    ranges,
-    raw::{self, Given, HealthKeys, HealthType},
-    report::Report,
-    yaml::At,
+use std::sync::Arc;
+
+use super::{
+    super::{
+        duration,
+        model::{Check, Health, Ports, Probes},
+        ranges,
+        raw::{self, File, Given, HealthKeys, HealthType},
+        report::Report,
+        yaml::At,
+    },
+    check,
 };
 
 pub(super) fn resolve(
     typed: &raw::Service,
-    defaults: &HealthKeys,
+    file: &File,
     ports: &Ports,
     report: &mut Report,
 ) -> Health {
-    let own = &typed.common.health;
-    if own.kind.or(&defaults.kind).value_or(HealthType::Tcp) == HealthType::None {
-        for at in probe_keys(own).into_iter().flatten() {
+    let (own, defaults) = (&typed.common.health, &file.defaults.health);
+    let kind = own.kind.or(&defaults.kind).value_or(HealthType::Tcp);
+    if kind == HealthType::None {
+        for at in all_keys(own) {
             report.problem(at, "type none makes no probes", "remove this key, or set type: tcp");
         }
         return Health::None;
     }
+    check::foreign_keys(kind, own, report);
+    permission(kind, own, file, report);
     let interval = own.interval.or(&defaults.interval).value_or(ranges::INTERVAL.default);
     let timeout = match own.timeout.or(&defaults.timeout) {
         Given::Right(timeout) => timeout.value,
@@ -34,8 +42,11 @@ pub(super) fn resolve(
         let help = format!("give a timeout of at most {interval}, or a longer interval");
         report.problem(blame(own, defaults).unwrap_or(typed.at), message, help);
     }
-    Health::Tcp(TcpHealth {
-        port: port(typed, defaults, ports, report),
+    let at = own.at.unwrap_or(typed.at);
+    let keys = check::Keys { own: &own.check, defaults: &defaults.check, at };
+    Health::Probed(Probes {
+        check: Arc::new(keys.resolve(kind, report).unwrap_or(Check::Tcp)),
+        port: port(kind, typed, file, ports, report),
         interval,
         timeout,
         rise: own.rise.or(&defaults.rise).value_or(ranges::DEFAULT_RISE),
@@ -43,15 +54,31 @@ pub(super) fn resolve(
     })
 }
 
-/// Where the keys that only probes have stand.
-fn probe_keys<'t>(keys: &HealthKeys<'t>) -> [Option<At<'t>>; 5] {
-    [
+/// Programs run with the daemon's rights, so that a file that comes from
+/// elsewhere must not start any by a service alone.
+fn permission(kind: HealthType, own: &HealthKeys, file: &File, report: &mut Report) {
+    if kind == HealthType::Exec && !file.allow_exec.value_or(false) {
+        let place = own.kind.right().or(file.defaults.health.kind.right());
+        let help = "set allow_exec: true at the top of the file, or use another type";
+        report.problem(
+            place.map_or(file.at, |typed| typed.at),
+            "probes may not run programs",
+            help,
+        );
+    }
+}
+
+/// Where keys beside `type` stand.
+fn all_keys<'t>(keys: &HealthKeys<'t>) -> Vec<At<'t>> {
+    let common = [
         keys.port.right().map(|typed| typed.at),
         keys.interval.right().map(|typed| typed.at),
         keys.timeout.right().map(|typed| typed.at),
         keys.rise.right().map(|typed| typed.at),
         keys.fall.right().map(|typed| typed.at),
-    ]
+    ];
+    let of_types = keys.check.places.iter().map(|(_, at)| *at);
+    common.into_iter().flatten().chain(of_types).collect()
 }
 
 /// The key that makes timeout and interval contradict each other.
@@ -61,14 +88,22 @@ fn blame<'t>(own: &HealthKeys<'t>, defaults: &HealthKeys<'t>) -> Option<At<'t>> 
 }
 
 fn port(
+    kind: HealthType,
     typed: &raw::Service,
-    defaults: &HealthKeys,
+    file: &File,
     ports: &Ports,
     report: &mut Report,
 ) -> Option<u16> {
-    match (typed.common.health.port.or(&defaults.port), ports) {
+    let own = &typed.common.health.port;
+    if kind == HealthType::Icmp {
+        if let Some(port) = own.right() {
+            report.problem(port.at, "type icmp has no port", "remove it");
+        }
+        return None;
+    }
+    match (own.or(&file.defaults.health.port), ports) {
         (Given::Right(port), _) => Some(port.value),
-        (Given::Absent, Ports::Any) => {
+        (Given::Absent, Ports::Any) if kind != HealthType::Exec => {
             let at = typed.ports.right().map_or(typed.at, |ports| ports.at);
             let help = "give health.port, or health: { type: none } for no probes";
             report.problem(at, "with port any, probes do not know their port", help);

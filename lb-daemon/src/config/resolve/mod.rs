@@ -4,6 +4,7 @@
 //! Where a value was wrong, a default stands in, so that the rest can still be
 //! checked; the outcome is then thrown away with the report's problems.
 
+mod check;
 mod health;
 mod nat;
 mod service;
@@ -25,6 +26,7 @@ pub(super) fn resolve(file: &raw::File, directory: &Path, report: &mut Report) -
     Config {
         interfaces: file.interfaces.iter().map(|interface| interface.value.clone()).collect(),
         on_exit: file.on_exit.value_or(OnExit::Keep),
+        allow_exec: file.allow_exec.value_or(false),
         seed: seed(file, directory, report),
         control: Control { group: file.group.right().map(|group| group.value.clone()) },
         limits: limits(&file.limits, translates),

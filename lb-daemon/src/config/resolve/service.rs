@@ -28,7 +28,7 @@ pub(super) fn resolve(typed: &raw::Service, file: &File, report: &mut Report) ->
         protocols: protocols(own, defaults),
         scheduler: own.scheduler.or(&defaults.scheduler).value_or(Scheduler::Maglev),
         table_size: table_size(typed, defaults, report),
-        health: health::resolve(typed, &defaults.health, &ports, report),
+        health: health::resolve(typed, file, &ports, report),
         ports,
         initial_state: own.initial_state.or(&defaults.initial_state).value_or(InitialState::Up),
         idle: Idle {

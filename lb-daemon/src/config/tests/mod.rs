@@ -1,6 +1,7 @@
 //! Tests of whole files, from text to configuration.
 
 mod documents;
+mod health;
 mod host;
 mod hostile;
 mod problems;

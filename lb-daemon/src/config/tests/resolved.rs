@@ -1,11 +1,11 @@
 //! What good files become.
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use super::{
     super::{
-        BackendKey, Health, Mode, OuterSource, Ports, Protocol, Seed, TcpHealth, Unserved, check,
-        effective_yaml, parse,
+        BackendKey, Check, Health, Mode, OuterSource, Ports, Probes, Protocol, Seed, Unserved,
+        check, effective_yaml, parse,
     },
     BACKENDS, VIP, good, with_service,
 };
@@ -37,14 +37,15 @@ services:
     );
     let service = &config.services[0];
     assert_eq!(service.protocols, [Protocol::Tcp, Protocol::Udp]);
-    let expected = TcpHealth {
+    let expected = Probes {
+        check: Arc::new(Check::Tcp),
         port: Some(8080),
         interval: Duration::from_secs(2),
         timeout: Duration::from_millis(500),
         rise: 7,
         fall: 3,
     };
-    assert_eq!(service.health, Health::Tcp(expected));
+    assert_eq!(service.health, Health::Probed(expected));
     assert_eq!(
         (service.idle.tcp, service.idle.udp),
         (Duration::from_secs(10), Duration::from_secs(3))
@@ -64,7 +65,7 @@ services:
 #[test]
 fn the_default_timeout_fits_a_short_interval() {
     let config = good(&with_service(&format!("{VIP}{BACKENDS}health: {{ interval: 200ms }}")));
-    let Health::Tcp(health) = &config.services[0].health else { panic!("no probes") };
+    let Health::Probed(health) = &config.services[0].health else { panic!("no probes") };
     assert_eq!(health.timeout, Duration::from_millis(200));
 }
 

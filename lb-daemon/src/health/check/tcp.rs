@@ -2,10 +2,10 @@
 
 use std::{io, net::SocketAddr};
 
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
-/// Connects to `address` and hangs up.
-pub async fn connect(address: SocketAddr) -> io::Result<()> {
+/// A connection to `address` that ends with a reset.
+pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -14,5 +14,5 @@ pub async fn connect(address: SocketAddr) -> io::Result<()> {
     // sockets in TIME_WAIT. Set beforehand, so that it also holds when the probe
     // is abandoned.
     socket.set_zero_linger()?;
-    socket.connect(address).await.map(drop)
+    socket.connect(address).await
 }
