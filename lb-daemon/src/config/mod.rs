@@ -31,13 +31,14 @@ mod yaml;
 mod tests;
 
 pub use check::{CheckOutcome, check};
+pub use duration::read as read_duration;
 pub use host::{Comparison, HostFacts, Network};
 pub use identity::{BackendKey, Frontend, ServiceKey};
 pub use load::{load, parse, parse_for};
 pub use model::{
-    Backend, Config, Control, Health, Idle, InitialState, Interface, Limits, Mode, NatLog,
-    OnBackendDead, OnExit, OuterSource, PortRange, Ports, Prefix, Protocol, Scheduler, Seed,
-    Service, Snat, TcpHealth, Tunnel, UdpFlows, Unserved, XdpMode,
+    Backend, BackendOrder, Config, Control, DrainTime, Health, Idle, InitialState, Interface,
+    Limits, Mode, NatLog, OnBackendDead, OnExit, OuterSource, PortRange, Ports, Prefix, Protocol,
+    Scheduler, Seed, Service, Snat, TcpHealth, Tunnel, UdpFlows, Unserved, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::default_table_size;

@@ -108,6 +108,7 @@ fn backend_state(state: BackendState) -> Cell {
         BackendState::Up => Style::Good,
         BackendState::Failing => Style::Doubtful,
         BackendState::Dead => Style::Bad,
+        BackendState::Draining | BackendState::Drained => Style::Doubtful,
     };
     Cell { text: state.name().into(), style }
 }
@@ -137,6 +138,17 @@ fn backend_note(backend: &BackendStats) -> String {
     let mut notes = Vec::new();
     if backend.state != BackendState::Up && !backend.reason.is_empty() {
         notes.push(backend.reason.clone());
+    }
+    if backend.state == BackendState::Draining {
+        let flows = backend.drain.as_ref().map_or(0, |drain| drain.flows);
+        notes.push(format!("{} flows seen since", grouped(flows)));
+    }
+    if let Some(set) = &backend.weight_set {
+        let by = set.decision.by.as_ref().map(ToString::to_string).unwrap_or_default();
+        notes.push(format!("weight set by {by} (the file: {})", set.in_file));
+    }
+    if let Some(part) = backend.slow_start {
+        notes.push(format!("starting slowly: {part} % of its weight"));
     }
     match &backend.next_hop {
         None => notes.push("next hop unknown".to_owned()),

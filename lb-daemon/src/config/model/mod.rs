@@ -16,8 +16,8 @@ use serde::Serialize;
 pub use mode::{Mode, OuterSource, Prefix, Tunnel};
 pub use nat::{NatLog, PortRange, Snat};
 pub use service::{
-    Backend, Health, Idle, InitialState, OnBackendDead, Ports, Protocol, Scheduler, Service,
-    TcpHealth, UdpFlows, Unserved,
+    Backend, BackendOrder, DrainTime, Health, Idle, InitialState, OnBackendDead, Ports, Protocol,
+    Scheduler, Service, TcpHealth, UdpFlows, Unserved,
 };
 
 #[derive(Clone, PartialEq, Debug, Serialize)]

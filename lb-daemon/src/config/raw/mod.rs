@@ -2,6 +2,7 @@
 //! with its place. Nothing is filled in and nothing is compared yet.
 
 mod fields;
+mod life;
 mod nat;
 pub mod nearest;
 mod service;
