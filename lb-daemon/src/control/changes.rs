@@ -305,7 +305,8 @@ mod tests {
     #[test]
     fn a_change_of_mode_says_what_becomes_of_flows() {
         let (dsr, nat) = (config(A, ""), translating("ports: 20000-20099", ""));
-        let said = |before: &Config, after: &Config| between(before, after, false).changes.join("\n");
+        let said =
+            |before: &Config, after: &Config| between(before, after, false).changes.join("\n");
         let there = said(&dsr, &nat);
         assert!(there.contains("mode nat instead of dsr: new connections are"), "{there}");
         assert!(!there.contains("rates"), "the tables' default size is no rate: {there}");

@@ -12,15 +12,111 @@ use crate::{
     config::{Backend, BackendOrder, Config, Service, nearest},
     dataplane::DataPlane,
     slots::SlotMemory,
-    state::{Drain, Weight},
+    state::{Drain, Overrides, Weight},
 };
 
 const MOST_WEIGHT: u16 = 1000;
 /// Longer reasons are refused: all of them are kept.
 const LONGEST_REASON: usize = 200;
+/// 30 days, in seconds.
+const LONGEST_DEADLINE: u64 = 30 * 86_400;
 
 /// A backend of a service.
 type Subject<'a> = (&'a Service, &'a Backend);
+
+/// What is being decided: nothing of it holds before it is on disk.
+struct Draft<'a> {
+    change: &'a Change,
+    decision: Decision,
+    before: &'a Overrides,
+    overrides: Overrides,
+    answer: Reloaded,
+    events: Vec<Event>,
+}
+
+impl Draft<'_> {
+    fn order(&mut self, command: Command, subject: Subject<'_>) {
+        match command {
+            Command::Drain => self.drain(subject),
+            Command::Undrain => self.undrain(subject),
+            _ => self.weigh(subject),
+        }
+    }
+
+    fn drain(&mut self, (service, backend): Subject<'_>) {
+        let decision = self.decision.clone();
+        let deadline = self.change.deadline.map(|after| decision.at + after);
+        self.overrides.edit((&service.name, backend.address), |one| {
+            one.drain = Some(Drain { decision, deadline });
+        });
+        let most = self.change.deadline.map(|after| format!(", for {after} s at most"));
+        let most = most.unwrap_or_default();
+        self.done(
+            (service, backend),
+            EventKind::Drain,
+            None,
+            &format!("is drained: no new connections, those that exist stay until they end{most}"),
+        );
+    }
+
+    fn undrain(&mut self, (service, backend): Subject<'_>) {
+        let place = (service.name.as_str(), backend.address);
+        if self.before.drain(place).is_some() {
+            self.overrides.edit(place, |one| one.drain = None);
+            let what = "is not drained any more";
+            self.done((service, backend), EventKind::Undrain, None, what);
+            return;
+        }
+        let name = name((service, backend));
+        self.answer.warnings.push(match backend.state {
+            BackendOrder::Drain => format!(
+                "{name} is drained by the file: take `state: drain` out of it, then `lb-daemon \
+                 reload`"
+            ),
+            BackendOrder::Active => format!("{name} was not drained"),
+        });
+    }
+
+    fn weigh(&mut self, (service, backend): Subject<'_>) {
+        let decision = self.decision.clone();
+        let weight = self.change.weight.map(|weight| Weight { decision, weight });
+        self.overrides.edit((&service.name, backend.address), |one| one.weight = weight);
+        let file = backend.weight;
+        let (to, what) = match self.change.weight {
+            Some(weight) => (weight.to_string(), format!("has weight {weight} (the file: {file})")),
+            None => ("default".to_owned(), format!("has the file's weight of {file} again")),
+        };
+        self.done((service, backend), EventKind::Weight, Some(to), &what);
+    }
+
+    fn done(&mut self, subject: Subject<'_>, kind: EventKind, to: Option<String>, what: &str) {
+        let (service, backend) = subject;
+        self.answer.changes.push(format!("{} {what}", name(subject)));
+        let event = Event::new(kind, self.change.reason.clone())
+            .of_backend(&service.name, &backend.name, backend.address)
+            .by(self.decision.by.as_ref());
+        self.events.push(Event { to, time: self.decision.at as f64, ..event });
+    }
+}
+
+fn name((service, backend): Subject<'_>) -> String {
+    format!("{}/{} ({})", service.name, backend.name, backend.address)
+}
+
+/// What no command line of ours would send.
+fn check(change: &Change) -> Result<(), Error> {
+    let bad = |message: String| Err(Error::new(ErrorCode::BadRequest, message));
+    if change.reason.len() > LONGEST_REASON || change.reason.contains(char::is_control) {
+        return bad(format!("a reason is one line of at most {LONGEST_REASON} bytes"));
+    }
+    if change.weight.is_some_and(|weight| weight > MOST_WEIGHT) {
+        return bad(format!("a weight is a whole number from 0 to {MOST_WEIGHT}"));
+    }
+    if change.deadline.is_some_and(|after| after > LONGEST_DEADLINE) {
+        return bad(format!("a deadline is at most {LONGEST_DEADLINE} seconds away"));
+    }
+    Ok(())
+}
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     pub fn order(
@@ -29,81 +125,28 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         change: &Change,
         by: &Who,
     ) -> Result<Reloaded, Error> {
-        if change.reason.len() > LONGEST_REASON || change.reason.contains(char::is_control) {
-            let message = format!("a reason is one line of at most {LONGEST_REASON} bytes");
-            return Err(Error::new(ErrorCode::BadRequest, message));
-        }
+        check(change)?;
         let config = self.config.clone();
-        let subjects = subjects(&config, change)?;
         let decision =
             Decision { by: Some(by.clone()), at: self.view.time, reason: change.reason.clone() };
-        let mut next = self.overrides.clone();
-        let mut answer = Reloaded::default();
-        let mut events = Vec::new();
-        for (service, backend) in subjects {
-            let place = (service.name.as_str(), backend.address);
-            let name = format!("{}/{} ({})", service.name, backend.name, backend.address);
-            let event = |kind: EventKind, to: Option<String>| Event {
-                to,
-                time: self.view.time as f64,
-                ..Event::new(kind, change.reason.clone())
-                    .of_backend(&service.name, &backend.name, backend.address)
-                    .by(Some(by))
-            };
-            match command {
-                Command::Drain => {
-                    let deadline = change.deadline.map(|after| self.view.time + after);
-                    let decision = decision.clone();
-                    next.edit(place, |one| one.drain = Some(Drain { decision, deadline }));
-                    let end = change.deadline.map_or_else(
-                        || "stay until they end".to_owned(),
-                        |after| format!("stay until they end, for {after} s at most"),
-                    );
-                    answer.changes.push(format!(
-                        "{name} is drained: no new connections, those that exist {end}"
-                    ));
-                    events.push(event(EventKind::Drain, None));
-                }
-                Command::Undrain => match self.overrides.drain(place) {
-                    Some(_) => {
-                        next.edit(place, |one| one.drain = None);
-                        answer.changes.push(format!("{name} is not drained any more"));
-                        events.push(event(EventKind::Undrain, None));
-                    }
-                    None if backend.state == BackendOrder::Drain => answer.warnings.push(format!(
-                        "{name} is drained by the file: take `state: drain` out of it, then \
-                         `lb-daemon reload`"
-                    )),
-                    None => answer.warnings.push(format!("{name} was not drained")),
-                },
-                _ => {
-                    let weight =
-                        change.weight.map(|weight| Weight { decision: decision.clone(), weight });
-                    let to = change.weight.map_or("default".to_owned(), |one| one.to_string());
-                    next.edit(place, |one| one.weight = weight);
-                    let file = backend.weight;
-                    answer.changes.push(match change.weight {
-                        Some(weight) => format!("{name} has weight {weight} (the file: {file})"),
-                        None => format!("{name} has the file's weight of {file} again"),
-                    });
-                    events.push(event(EventKind::Weight, Some(to)));
-                }
-            }
+        let mut draft = Draft {
+            change,
+            decision,
+            before: &self.overrides,
+            overrides: self.overrides.clone(),
+            answer: Reloaded::default(),
+            events: Vec::new(),
+        };
+        for subject in subjects(&config, change)? {
+            draft.order(command, subject);
         }
-        if change.weight.is_some_and(|weight| weight > MOST_WEIGHT) {
-            let message = format!("a weight is a whole number from 0 to {MOST_WEIGHT}");
-            return Err(Error::new(ErrorCode::BadRequest, message));
-        }
-        for event in &events {
-            next.note(event.clone());
-        }
+        let Draft { mut overrides, mut answer, events, .. } = draft;
+        events.iter().for_each(|event| overrides.note(event.clone()));
         let failed =
             |error: &dyn std::fmt::Display| Error::new(ErrorCode::Failed, error.to_string());
-        self.overrides_file.write(&next).map_err(|error| failed(&error))?;
-        self.overrides = next;
-        for event in events {
-            self.journal.announce(event);
-        }
+        self.overrides_file.write(&overrides).map_err(|error| failed(&error))?;
+        self.overrides = overrides;
+        events.into_iter().for_each(|event| self.journal.announce(event));
         self.follow_drains();
         self.refresh().map_err(|error| failed(&error))?;
         answer.warnings.extend(self.nobody_left(&config, change));
