@@ -78,7 +78,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         for (id, progress) in &mut drains {
             let Some(service) = services.get(id) else { continue };
             let stored = passed.owned.get(id).copied().unwrap_or(0);
-            let translated = census.backends.get(id).copied().unwrap_or(0);
+            let translated = census.flows_to(*id);
             progress.flows = stored + translated;
             if self.names(*service, *id) {
                 (progress.unnamed, progress.done) = (None, false);
