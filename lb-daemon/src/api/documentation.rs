@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     protocol::{Command, ErrorCode, Reply, Request, Response},
-    types::Stats,
+    types::{Event, EventKind, Stats},
 };
 
 use crate::nat::{FlowReport, STATES};
@@ -27,6 +27,16 @@ fn example() -> Stats {
 #[test]
 fn the_example_has_every_field_and_no_other() {
     assert_eq!(serde_json::to_value(example()).unwrap(), blocks()[0]);
+}
+
+#[test]
+fn the_event_has_every_field_and_every_kind_is_explained() {
+    let event: Event = serde_json::from_value(blocks()[3].clone()).unwrap();
+    assert_eq!(serde_json::to_value(event).unwrap(), blocks()[3]);
+    let rows = DOCUMENT.split("| kind | what has happened |").nth(1).unwrap();
+    for kind in EventKind::ALL {
+        assert!(rows.contains(&format!("`{}`", kind.name())), "{kind:?}");
+    }
 }
 
 #[test]

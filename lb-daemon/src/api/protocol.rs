@@ -6,22 +6,35 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::types::Stats;
+use super::types::{Change, EventPage, EventQuery, Stats};
 use crate::nat::{Page, Query};
 
 pub const VERSION: u32 = 1;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Command {
     Stats,
     Reload,
     Version,
     Flows,
+    Events,
+    Drain,
+    Undrain,
+    SetWeight,
 }
 
 impl Command {
-    pub const ALL: [Self; 4] = [Self::Stats, Self::Reload, Self::Version, Self::Flows];
+    pub const ALL: [Self; 8] = [
+        Self::Stats,
+        Self::Reload,
+        Self::Version,
+        Self::Flows,
+        Self::Events,
+        Self::Drain,
+        Self::Undrain,
+        Self::SetWeight,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,12 +42,16 @@ impl Command {
             Self::Reload => "reload",
             Self::Version => "version",
             Self::Flows => "flows",
+            Self::Events => "events",
+            Self::Drain => "drain",
+            Self::Undrain => "undrain",
+            Self::SetWeight => "set-weight",
         }
     }
 
     /// Whether only root may ask for it.
     pub const fn changes_something(self) -> bool {
-        matches!(self, Self::Reload)
+        matches!(self, Self::Reload | Self::Drain | Self::Undrain | Self::SetWeight)
     }
 }
 
@@ -45,15 +62,36 @@ pub struct Request {
     /// Of `flows`: which ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<Query>,
+    /// Of `events`: which ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventQuery>,
+    /// Of `drain`, `undrain` and `set-weight`: of which backends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+    /// Of `reload`: backends that are removed are not drained.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub now: bool,
 }
 
 impl Request {
     pub const fn new(command: Command) -> Self {
-        Self { version: VERSION, command, query: None }
+        Self { version: VERSION, command, query: None, events: None, change: None, now: false }
     }
 
-    pub const fn flows(query: Query) -> Self {
-        Self { version: VERSION, command: Command::Flows, query: Some(query) }
+    pub fn flows(query: Query) -> Self {
+        Self { query: Some(query), ..Self::new(Command::Flows) }
+    }
+
+    pub fn events(query: EventQuery) -> Self {
+        Self { events: Some(query), ..Self::new(Command::Events) }
+    }
+
+    pub fn change(command: Command, change: Change) -> Self {
+        Self { change: Some(change), ..Self::new(command) }
+    }
+
+    pub fn reload(now: bool) -> Self {
+        Self { now, ..Self::new(Command::Reload) }
     }
 
     /// Reads a line. The version is looked at first: of another version nothing
@@ -67,6 +105,10 @@ impl Request {
         struct Commanded {
             command: String,
             query: Option<Query>,
+            events: Option<EventQuery>,
+            change: Option<Change>,
+            #[serde(default)]
+            now: bool,
         }
         let malformed = |e: serde_json::Error| {
             Error::new(
@@ -81,9 +123,10 @@ impl Request {
                 format!("protocol version {version} asked, this daemon speaks {VERSION}"),
             ));
         }
-        let Commanded { command: name, query } = serde_json::from_slice(line).map_err(malformed)?;
+        let commanded: Commanded = serde_json::from_slice(line).map_err(malformed)?;
+        let Commanded { command: name, query, events, change, now } = commanded;
         match Command::ALL.into_iter().find(|command| command.name() == name) {
-            Some(command) => Ok(Self { version, command, query }),
+            Some(command) => Ok(Self { version, command, query, events, change, now }),
             None => {
                 let known = Command::ALL.map(Command::name).join(", ");
                 Err(Error::new(
@@ -110,6 +153,9 @@ pub enum Reply {
     /// To `version`, whose name the protocol's own version has taken.
     Daemon(DaemonVersion),
     Flows(Page),
+    Events(EventPage),
+    /// To `drain`, `undrain` and `set-weight`.
+    Changed(Reloaded),
     Error(Error),
 }
 
@@ -120,6 +166,8 @@ impl Reply {
             Self::Reload(_) => "reload",
             Self::Daemon(_) => "daemon",
             Self::Flows(_) => "flows",
+            Self::Events(_) => "events",
+            Self::Changed(_) => "changed",
             Self::Error(_) => "error",
         }
     }
@@ -131,7 +179,7 @@ impl From<Reply> for Response {
     }
 }
 
-/// What a reload did.
+/// What a reload, or a change by command, did.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Reloaded {

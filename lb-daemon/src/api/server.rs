@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::{Gid, chown, getegid, geteuid};
+use nix::unistd::{Gid, Uid, User, chown, getegid, geteuid};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixSocket, UnixStream},
@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 use super::{
     InstanceLock,
     protocol::{Command, DaemonVersion, Error, ErrorCode, Reloaded, Reply, Request, Response},
-    types::Stats,
+    types::{Change, EventPage, EventQuery, Stats, Who},
 };
 use crate::nat::{Page, Query};
 
@@ -34,13 +34,28 @@ const REQUEST_LIMIT: u64 = 4096;
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// How long it may take to read the response.
 const RESPONSE_TIME: Duration = Duration::from_secs(30);
+/// How long the name of a user may take to be found.
+const NAME_TIME: Duration = Duration::from_secs(2);
 /// Connections served at once; others wait in the backlog.
 const CONNECTIONS: usize = 64;
 
 /// What the daemon does when it is asked. Who may ask has been checked.
 pub trait Handler: Send + Sync + 'static {
     fn stats(&self) -> impl Future<Output = Result<Stats, Error>> + Send;
-    fn reload(&self) -> impl Future<Output = Result<Reloaded, Error>> + Send;
+    /// `by`: nobody over the socket. `now`: removed backends are not drained.
+    fn reload(
+        &self,
+        by: Option<Who>,
+        now: bool,
+    ) -> impl Future<Output = Result<Reloaded, Error>> + Send;
+    fn events(&self, query: EventQuery) -> impl Future<Output = Result<EventPage, Error>> + Send;
+    /// `command`: `drain`, `undrain` or `set-weight`.
+    fn change(
+        &self,
+        command: Command,
+        change: Change,
+        by: Who,
+    ) -> impl Future<Output = Result<Reloaded, Error>> + Send;
     fn flows(&self, query: Query) -> impl Future<Output = Result<Page, Error>> + Send;
 }
 
@@ -158,19 +173,35 @@ impl<H: Handler> Service<H> {
     }
 
     async fn answer(&self, request: Request, peer: u32) -> Reply {
-        let Request { command, query, .. } = request;
+        let Request { command, query, events, change, now, .. } = request;
         if command.changes_something() && peer != 0 && peer != geteuid().as_raw() {
             let message = format!("{} is root's to ask for; try it with sudo", command.name());
             return Reply::Error(Error::new(ErrorCode::NotPermitted, message));
         }
         let reply = match command {
             Command::Stats => self.handler.stats().await.map(|s| Reply::Stats(Box::new(s))),
-            Command::Reload => self.handler.reload().await.map(Reply::Reload),
+            Command::Reload => {
+                self.handler.reload(Some(who(peer).await), now).await.map(Reply::Reload)
+            }
+            Command::Events => {
+                self.handler.events(events.unwrap_or_default()).await.map(Reply::Events)
+            }
+            Command::Drain | Command::Undrain | Command::SetWeight => {
+                let (change, by) = (change.unwrap_or_default(), who(peer).await);
+                self.handler.change(command, change, by).await.map(Reply::Changed)
+            }
             Command::Flows => self.handler.flows(query.unwrap_or_default()).await.map(Reply::Flows),
             Command::Version => Ok(Reply::Daemon(self.version.clone())),
         };
         reply.unwrap_or_else(Reply::Error)
     }
+}
+
+/// The peer's name may be in a directory far away.
+async fn who(uid: u32) -> Who {
+    let find = move || User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+    let found = timeout(NAME_TIME, tokio::task::spawn_blocking(find)).await;
+    Who { uid, user: found.ok().and_then(Result::ok).flatten() }
 }
 
 async fn read_request(stream: &mut UnixStream) -> io::Result<Result<Request, Error>> {

@@ -26,7 +26,17 @@ impl Handler for Fake {
         Ok(Page { more: query.limit.unwrap_or_default() as u64, ..Page::default() })
     }
 
-    async fn reload(&self) -> Result<Reloaded, Error> {
+    async fn events(&self, query: EventQuery) -> Result<EventPage, Error> {
+        Ok(EventPage { last: query.after, ..EventPage::default() })
+    }
+
+    async fn change(&self, command: Command, change: Change, by: Who) -> Result<Reloaded, Error> {
+        let what = format!("{} {:?} by uid {}", command.name(), change.backend, by.uid);
+        Ok(Reloaded { changes: vec![what], ..Reloaded::default() })
+    }
+
+    async fn reload(&self, by: Option<Who>, _now: bool) -> Result<Reloaded, Error> {
+        assert!(by.is_some(), "over the socket, somebody asks");
         match self.reloads.fetch_add(1, Ordering::Relaxed) {
             0 => Ok(Reloaded { changes: vec!["service web added".into()], ..Reloaded::default() }),
             _ => Err(Error::bad_configuration("lb.yaml", vec!["lb.yaml:3:1: no".into()])),
@@ -142,6 +152,17 @@ async fn only_root_may_change_something() {
         Reply::Stats(_)
     ));
     assert!(matches!(service.answer(Request::new(Command::Reload), 0).await, Reply::Reload(_)));
+    for command in [Command::Drain, Command::Undrain, Command::SetWeight] {
+        let change = Change { backend: Some("a".into()), ..Change::default() };
+        let request = Request::change(command, change);
+        let refused = service.answer(request.clone(), stranger).await;
+        assert_eq!(code(refused), ErrorCode::NotPermitted, "{command:?}");
+        let Reply::Changed(done) = service.answer(request, 0).await else { panic!("{command:?}") };
+        assert_eq!(done.changes, [format!("{} Some(\"a\") by uid 0", command.name())]);
+    }
+    let events = Request::events(EventQuery { after: 3, ..EventQuery::default() });
+    let Reply::Events(page) = service.answer(events, stranger).await else { panic!() };
+    assert_eq!(page.last, 3);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+pub use super::order_args::{Drain, Events, SetWeight, Undrain};
 use crate::api::Instance;
 
 const DEFAULT_CONFIG: &str = "/etc/lb-daemon/lb.yaml";
@@ -24,6 +25,7 @@ Examples:
   lb-daemon run --config lb.yaml        balance, until stopped
   lb-daemon stats --watch               what happens now
   lb-daemon reload                      after an edit of the file
+  lb-daemon drain web web-2 --wait      take a server out
 
 A stopped or killed daemon leaves the XDP program forwarding (unless the file says
 `on_exit: unload`); start it again and it goes on where it was.
@@ -33,7 +35,7 @@ Exit codes:
   1  it failed; the message says why
   2  the configuration or the command line is wrong
   3  no daemon is running for this instance
-  4  not permitted: needs root (or, for stats and flows, the configured group)"
+  4  not permitted: needs root (or, for stats, flows and events, the configured group)"
 )]
 pub struct Cli {
     /// Which balancer of this host: 1 to 32 of a-z, 0-9 and -
@@ -54,6 +56,10 @@ pub enum Command {
     Reload(Reload),
     Stats(Stats),
     Flows(Flows),
+    Events(Events),
+    Drain(Drain),
+    Undrain(Undrain),
+    SetWeight(SetWeight),
     Unload(Unload),
 }
 
@@ -118,7 +124,11 @@ Example:
   lb-daemon check --config /etc/lb-daemon/lb.yaml && lb-daemon reload
 
 See `lb-daemon --help` for exit codes.")]
-pub struct Reload {}
+pub struct Reload {
+    /// Cut off connections of removed backends, rather than drain those
+    #[arg(long)]
+    pub now: bool,
+}
 
 /// Show what the balancer does: interfaces, services, backends, drops
 ///

@@ -1,9 +1,13 @@
-//! The commands: `run`, `check`, `reload`, `stats`, `flows`, `unload`.
+//! The commands: `run`, `check`, `reload`, `stats`, `flows`, `events`,
+//! `drain`, `undrain`, `set-weight`, `unload`.
 
 mod args;
 mod check;
+mod events;
 mod failure;
 mod flows;
+mod order_args;
+mod orders;
 mod reload;
 mod render;
 mod run;
@@ -24,9 +28,13 @@ pub fn main() -> ExitCode {
     let done = match command {
         Command::Run(arguments) => run::run(instance, arguments),
         Command::Check(arguments) => check::check(&arguments),
-        Command::Reload(_) => reload::reload(&instance),
+        Command::Reload(arguments) => reload::reload(&instance, arguments.now),
         Command::Stats(arguments) => stats::stats(&instance, &arguments),
         Command::Flows(arguments) => flows::flows(&instance, &arguments),
+        Command::Events(arguments) => events::events(&instance, &arguments),
+        Command::Drain(arguments) => orders::drain(&instance, &arguments),
+        Command::Undrain(arguments) => orders::undrain(&instance, &arguments),
+        Command::SetWeight(arguments) => orders::set_weight(&instance, &arguments),
         Command::Unload(_) => unload::unload(&instance),
     };
     match done {

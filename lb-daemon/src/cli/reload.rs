@@ -5,15 +5,15 @@ use std::time::Duration;
 use super::Failure;
 use crate::api::{
     Instance, RuntimeDir, client,
-    protocol::{Command, Reloaded, Reply},
+    protocol::{Reloaded, Reply, Request},
 };
 
 /// A large file takes a while to check and to apply.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn reload(instance: &Instance) -> Result<(), Failure> {
+pub fn reload(instance: &Instance, now: bool) -> Result<(), Failure> {
     let dir = RuntimeDir::default();
-    let reply = client::ask(&dir.socket(instance), Command::Reload, PATIENCE)
+    let reply = client::send(&dir.socket(instance), &Request::reload(now), PATIENCE)
         .and_then(|reply| match reply {
             Reply::Reload(report) => Ok(report),
             other => Err(client::Error::unexpected(&other)),
@@ -23,10 +23,10 @@ pub fn reload(instance: &Instance) -> Result<(), Failure> {
     Ok(())
 }
 
-fn in_words(report: &Reloaded) -> String {
+pub fn in_words(report: &Reloaded) -> String {
     let mut lines = report.changes.clone();
     if lines.is_empty() {
-        lines.push("reloaded: nothing has changed".to_owned());
+        lines.push("nothing has changed".to_owned());
     }
     lines.extend(report.pending.iter().map(|line| format!("later: {line}")));
     lines.extend(report.warnings.iter().map(|line| format!("warning: {line}")));
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_report_says_what_changed_what_will_and_what_to_look_at() {
-        assert_eq!(in_words(&Reloaded::default()), "reloaded: nothing has changed\n");
+        assert_eq!(in_words(&Reloaded::default()), "nothing has changed\n");
         let report = Reloaded {
             changes: vec!["service web: backend web-3 added".into()],
             pending: vec!["service web: 3 slots change owner in 3.5 s".into()],

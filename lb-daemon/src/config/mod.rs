@@ -31,14 +31,16 @@ mod yaml;
 mod tests;
 
 pub use check::{CheckOutcome, check};
+pub use duration::read as read_duration;
 pub use host::{Comparison, HostFacts, Network};
 pub use identity::{BackendKey, Frontend, ServiceKey};
 pub use load::{load, parse, parse_for};
 pub use model::{
-    Backend, Check, Config, Control, DnsCheck, ExecCheck, Health, HttpCheck, HttpsCheck, Idle,
-    InitialState, Interface, Limits, Method, Mode, NatLog, OnBackendDead, OnExit, OuterSource,
-    Pattern, Payload, PortRange, Ports, Prefix, Probes, Protocol, Rcode, Record, Scheduler, Seed,
-    Service, Snat, StatusRange, Tunnel, UdpCheck, UdpFlows, Unserved, Verify, XdpMode,
+    Backend, BackendOrder, Check, Config, Control, DnsCheck, DrainTime, ExecCheck, Health,
+    HttpCheck, HttpsCheck, Idle, InitialState, Interface, Limits, Method, Mode, NatLog,
+    OnBackendDead, OnExit, OuterSource, Pattern, Payload, PortRange, Ports, Prefix, Probes,
+    Protocol, Rcode, Record, Scheduler, Seed, Service, Snat, StatusRange, Tunnel, UdpCheck,
+    UdpFlows, Unserved, Verify, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::default_table_size;

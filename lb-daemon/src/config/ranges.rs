@@ -76,6 +76,9 @@ pub(super) const HALF_OPEN: Time = time("a half-open time", seconds(1), DAY, sec
 pub(super) const CLOSING: Time = time("a closing time", seconds(1), DAY, seconds(120));
 pub(super) const ARMING: Time = time("an arming time", ms(100), seconds(60), ms(3500));
 
+pub(super) const DRAIN: Time = time("a time to drain", seconds(0), DAY, seconds(30));
+pub(super) const SLOW_START: Time = time("a time to start", seconds(0), seconds(3600), seconds(0));
+
 pub(super) const SLOT_SPACE: Number = number("a number of slots", 65_537, 1 << 27);
 pub(super) const DEFAULT_SLOT_SPACE: u32 = abi::DEFAULT_SLOT_SPACE;
 pub(super) const FLOW_ENTRIES: Number = number("a number of flow entries", 1024, 1 << 24);

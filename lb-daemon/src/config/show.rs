@@ -7,7 +7,10 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::model::{Config, Mode, OuterSource, PortRange, Ports, Seed, Tunnel, UdpFlows};
+use super::duration;
+use super::model::{
+    Config, DrainTime, Mode, OuterSource, PortRange, Ports, Seed, Tunnel, UdpFlows,
+};
 
 const HIDDEN_SEED: &str = "# seed: (set in the file, not shown)\n";
 
@@ -35,6 +38,15 @@ impl Serialize for Ports {
         match self {
             Self::Any => serializer.serialize_str("any"),
             Self::List(ports) => ports.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for DrainTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::At(time) => duration::serialize(time, serializer),
+            Self::Unlimited => serializer.serialize_str("unlimited"),
         }
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::{
     api::protocol::Reloaded,
-    config::{Backend, Config, Limits, Service},
+    config::{Backend, BackendOrder, Config, DrainTime, Limits, Service},
 };
 
 /// What is different in `after`, and what of it takes effect later.
-pub fn between(before: &Config, after: &Config) -> Reloaded {
+/// `now`: flows of removed backends are cut off.
+pub fn between(before: &Config, after: &Config, now: bool) -> Reloaded {
     let mut answer = Reloaded::default();
     for service in &before.services {
         if find(after, &service.name).is_none() {
@@ -22,7 +23,7 @@ pub fn between(before: &Config, after: &Config) -> Reloaded {
     for service in &after.services {
         match find(before, &service.name) {
             None => answer.changes.push(format!("service {} is added", service.name)),
-            Some(old) => Comparison { old, new: service, answer: &mut answer }.run(),
+            Some(old) => Comparison { old, new: service, answer: &mut answer, now }.run(),
         }
     }
     if before.interfaces != after.interfaces {
@@ -79,6 +80,7 @@ struct Comparison<'a> {
     old: &'a Service,
     new: &'a Service,
     answer: &'a mut Reloaded,
+    now: bool,
 }
 
 impl Comparison<'_> {
@@ -106,8 +108,13 @@ impl Comparison<'_> {
         let mut moved = false;
         for (address, backend) in &old {
             if !new.contains_key(address) {
+                let flows = match backend.drain.unwrap_or(self.old.drain) {
+                    _ if self.now => "are cut off".to_owned(),
+                    DrainTime::At(time) => format!("stay until they end, for {time:?} at most"),
+                    DrainTime::Unlimited => "stay there until they end".to_owned(),
+                };
                 self.change(&format!(
-                    "backend {} ({address}) is removed; its flows stay there until they end",
+                    "backend {} ({address}) is removed; its flows {flows}",
                     backend.name
                 ));
                 moved |= backend.weight > 0;
@@ -125,6 +132,18 @@ impl Comparison<'_> {
                             "backend {} ({address}) is now named {}",
                             before.name, backend.name
                         ));
+                    }
+                    if before.state != backend.state {
+                        self.change(&match backend.state {
+                            BackendOrder::Drain => format!(
+                                "backend {} ({address}) is drained: no new connections",
+                                backend.name
+                            ),
+                            BackendOrder::Active => {
+                                format!("backend {} ({address}) is active again", backend.name)
+                            }
+                        });
+                        moved = true;
                     }
                     if before.weight != backend.weight {
                         self.change(&format!(
@@ -210,7 +229,7 @@ impl Comparison<'_> {
     }
 
     fn rest(&mut self) {
-        let Self { old, new, .. } = self;
+        let (old, new) = (self.old, self.new);
         let frontends =
             (&old.vips, &old.ports, &old.protocols) != (&new.vips, &new.ports, &new.protocols);
         let health = old.health != new.health || old.initial_state != new.initial_state;
@@ -226,6 +245,9 @@ impl Comparison<'_> {
         }
         if times {
             self.change("its times change, for flows that exist too");
+        }
+        if (old.drain, old.slow_start) != (new.drain, new.slow_start) {
+            self.change("its times of drain and slow_start change");
         }
         if policies {
             self.change("its policies (udp, unserved, on_backend_dead) change");
@@ -260,12 +282,12 @@ mod tests {
     #[test]
     fn nothing_changed_says_nothing() {
         let same = config(A, "");
-        assert_eq!(between(&same, &same), Reloaded::default());
+        assert_eq!(between(&same, &same, false), Reloaded::default());
     }
 
     #[test]
     fn a_change_of_the_pool_names_the_time_it_waits() {
-        let answer = between(&config(A, ""), &config(B, ""));
+        let answer = between(&config(A, ""), &config(B, ""), false);
         assert_eq!(answer.changes.len(), 2, "{answer:?}");
         assert!(answer.changes[0].contains("backend a (10.0.0.1) is removed"), "{answer:?}");
         assert!(answer.changes[1].contains("backend b (10.0.0.2) is added"), "{answer:?}");
@@ -283,7 +305,8 @@ mod tests {
     #[test]
     fn a_change_of_mode_says_what_becomes_of_flows() {
         let (dsr, nat) = (config(A, ""), translating("ports: 20000-20099", ""));
-        let said = |before: &Config, after: &Config| between(before, after).changes.join("\n");
+        let said =
+            |before: &Config, after: &Config| between(before, after, false).changes.join("\n");
         let there = said(&dsr, &nat);
         assert!(there.contains("mode nat instead of dsr: new connections are"), "{there}");
         assert!(!there.contains("rates"), "the tables' default size is no rate: {there}");
@@ -302,9 +325,9 @@ mod tests {
     fn weight_0_and_a_new_table_are_said_in_words() {
         let zero = "{name: a, address: 10.0.0.1, weight: 0}";
         let both = format!("{zero}, {B}");
-        let answer = between(&config(&format!("{A}, {B}"), ""), &config(&both, ""));
+        let answer = between(&config(&format!("{A}, {B}"), ""), &config(&both, ""), false);
         assert!(answer.changes[0].contains("no new connections"), "{answer:?}");
-        let answer = between(&config(A, ""), &config(A, ", table_size: 1021"));
+        let answer = between(&config(A, ""), &config(A, ", table_size: 1021"), false);
         assert!(answer.changes[0].contains("table of 1021 slots"), "{answer:?}");
         assert!(answer.pending[0].contains("ask the old table"), "{answer:?}");
     }

@@ -21,16 +21,18 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Puts the configuration that [`Controller::new`] was given into force.
     pub fn start(&mut self) -> Result<(), ControlError> {
         let config = self.config.clone();
-        self.adopt(config)
+        self.know_standings();
+        self.adopt(config, false)
     }
 
-    /// Puts `config` into force. When it fails, the one before stays.
-    pub fn reload(&mut self, config: Config) -> Result<Reloaded, ControlError> {
+    /// Puts `config` into force. When it fails, the one before stays. `now`: flows
+    /// of backends that are removed are cut off.
+    pub fn reload(&mut self, config: Config, now: bool) -> Result<Reloaded, ControlError> {
         let before = self.config.clone();
         let config = self.keep_map_sizes(config);
-        let answer = changes::between(&before, &config);
+        let answer = changes::between(&before, &config, now);
         let key_before = self.key;
-        self.adopt(Arc::new(config))?;
+        self.adopt(Arc::new(config), now)?;
         let mut answer = Reloaded { warnings: self.warnings(), ..answer };
         if self.key != key_before {
             answer.pending.push(changes::new_seed());
@@ -71,12 +73,17 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         self.trouble("limits of translated flows", smaller.then_some(what));
     }
 
-    fn adopt(&mut self, config: Arc<Config>) -> Result<(), ControlError> {
+    fn adopt(&mut self, config: Arc<Config>, now: bool) -> Result<(), ControlError> {
         // Everything that can fail comes before anything is changed.
         let key = hash_key(&config.seed, self.identity.generated_key)?;
         let mut identity = self.identity.clone();
         identity.admit(&config, self.resting_entries.iter().map(|one| one.entry))?;
         self.state_file.write(&identity)?;
+        let overrides = self.with_removals(&config, now);
+        if overrides != self.overrides {
+            self.overrides_file.write(&overrides)?;
+            self.overrides = overrides;
+        }
         self.identity = identity;
         self.key = key;
         self.config = config;
@@ -98,6 +105,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         self.put_settings();
         self.view.retain(&targets(&self.config));
         self.recall_returned();
+        self.follow_drains();
         self.refresh()?;
         // Away with what is gone, before anything else takes its place.
         self.publish()?;

@@ -22,6 +22,17 @@ pub struct FlowScan {
     scan: Scan,
     next: Option<BatchCursor>,
     found: u64,
+    /// Of backends that are drained.
+    owned: HashMap<u16, u64>,
+}
+
+/// What a whole scan found of backends that are drained.
+#[derive(Debug)]
+pub(super) struct Passed {
+    /// When it began, in ticks.
+    pub began: u64,
+    /// Stored flows by their owner.
+    pub owned: HashMap<u16, u64>,
 }
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
@@ -33,6 +44,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         };
         self.flow_entries > 0
             || !self.retired.is_empty()
+            || self.has_drains()
             || self.identity.services.values().any(in_transition)
     }
 
@@ -40,7 +52,12 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let now = self.plane.now()?;
         let capacity = u64::from(self.plane.flow_capacity());
         let pressure = Pressure::of(self.flow_entries, capacity);
-        Ok(FlowScan { scan: self.engine.begin_scan(pressure, now), next: None, found: 0 })
+        Ok(FlowScan {
+            scan: self.engine.begin_scan(pressure, now),
+            next: None,
+            found: 0,
+            owned: HashMap::new(),
+        })
     }
 
     /// Goes on with a scan; returns it until it is complete.
@@ -57,6 +74,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             if self.engine.judge(&scan.scan, place, is_udp, entry, now) {
                 self.delete_if_same(&key, &entry)?;
                 scan.found -= 1;
+            } else if self.drains.contains_key(&entry.owner.backend()) {
+                *scan.owned.entry(entry.owner.backend()).or_default() += 1;
             }
         }
         if next.is_some() {
@@ -64,10 +83,24 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             return Ok(Some(scan));
         }
         let now = self.plane.now()?;
+        let passed = Passed { began: scan.scan.began(), owned: scan.owned };
         self.engine.finish_scan(scan.scan, now);
+        self.note_drains(&passed, now);
         self.flow_entries = scan.found;
+        self.note_fullness();
         self.release_ids()?;
         Ok(None)
+    }
+
+    /// The table is for transitions: a full one breaks no flow and moves none.
+    fn note_fullness(&mut self) {
+        let capacity = u64::from(self.plane.flow_capacity());
+        let what = (Pressure::of(self.flow_entries, capacity) != Pressure::Low).then(|| {
+            "more than three quarters full: changes of backends take longer, and half-open \
+             connections are forgotten sooner; raise limits.flow_entries"
+                .to_owned()
+        });
+        self.trouble("flow table", what);
     }
 
     /// A packet may have made another entry of it since it was judged.

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
-    api::types::{InterfaceMode, InterfaceState},
+    api::types::{Event, EventKind, InterfaceMode, InterfaceState},
     config::{Interface, XdpMode},
+    events::Journal,
     loader::{AttachError, Attacher, Attachment, Mode, Request},
     netlink::{Links, Operation},
 };
@@ -51,6 +52,7 @@ pub struct InterfaceReport {
 #[derive(Debug)]
 pub struct Interfaces<A> {
     attacher: A,
+    journal: Journal,
     present: BTreeMap<String, Present>,
 }
 
@@ -68,8 +70,8 @@ enum State {
 }
 
 impl<A: Attach> Interfaces<A> {
-    pub fn new(attacher: A) -> Self {
-        Self { attacher, present: BTreeMap::new() }
+    pub fn new(attacher: A, journal: Journal) -> Self {
+        Self { attacher, journal, present: BTreeMap::new() }
     }
 
     /// Detaches from every interface of `linked` that is not wanted: what an
@@ -125,7 +127,7 @@ impl<A: Attach> Interfaces<A> {
             },
         };
         if before.map(|before| &before.state) != Some(&state) {
-            report(name, &state);
+            self.report_change(name, &state);
         }
         self.present.insert(name.clone(), Present { request, state });
     }
@@ -142,9 +144,30 @@ impl<A: Attach> Interfaces<A> {
     /// gone: then only its link is left.
     fn leave(&self, name: &str, ifindex: u32) {
         match self.attacher.detach(name, ifindex) {
-            Ok(()) => info!("interface {name} (index {ifindex}) is let go of"),
+            Ok(()) => {
+                self.tell(name, "detached", format!("index {ifindex} is let go of"));
+            }
             Err(error) => warn!("{error}"),
         }
+    }
+
+    fn report_change(&self, name: &str, state: &State) {
+        match state {
+            State::Waiting => {
+                self.tell(name, "waiting", "it is not there (yet): waiting for it".to_owned());
+            }
+            State::Attached { mode, remark, ifindex } => {
+                let found = format!("in {mode} mode, index {ifindex}");
+                let remark = remark.as_ref().map(|remark| format!("; {remark}"));
+                self.tell(name, "attached", found + &remark.unwrap_or_default());
+            }
+            State::Failed { why, .. } => self.tell(name, "failed", format!("{why}; trying again")),
+        }
+    }
+
+    fn tell(&self, name: &str, state: &str, reason: String) {
+        let event = Event::new(EventKind::Interface, reason).to(state);
+        self.journal.announce(Event { interface: Some(name.to_owned()), ..event });
     }
 
     /// In the order of the configuration.
@@ -162,17 +185,6 @@ fn request(mode: XdpMode) -> Request {
         XdpMode::Native => Request::Only(Mode::Native),
         XdpMode::Generic => Request::Only(Mode::Generic),
         XdpMode::Auto => Request::Auto,
-    }
-}
-
-fn report(name: &str, state: &State) {
-    match state {
-        State::Waiting => warn!("interface {name} is not there (yet): waiting for it"),
-        State::Attached { mode, remark: None, .. } => {
-            info!("interface {name}: attached in {mode} mode");
-        }
-        State::Attached { remark: Some(remark), .. } => warn!("interface {name}: {remark}"),
-        State::Failed { why, .. } => warn!("{why}; trying again"),
     }
 }
 

@@ -63,7 +63,7 @@ fn wanted(all: &[(&str, XdpMode)]) -> Vec<Interface> {
 #[test]
 fn an_interface_is_waited_for_attached_once_and_again_when_it_is_new() {
     let fake = Fake::default();
-    let mut interfaces = Interfaces::new(&fake);
+    let mut interfaces = Interfaces::new(&fake, Journal::default());
     let eth0 = wanted(&[("eth0", XdpMode::Native)]);
     interfaces.follow(&links(&[]), &eth0);
     assert_eq!(interfaces.report(&links(&[]), &eth0)[0].state, InterfaceState::Waiting);
@@ -81,7 +81,7 @@ fn an_interface_is_waited_for_attached_once_and_again_when_it_is_new() {
 #[test]
 fn another_mode_is_asked_for_and_an_unlisted_interface_is_left() {
     let fake = Fake::default();
-    let mut interfaces = Interfaces::new(&fake);
+    let mut interfaces = Interfaces::new(&fake, Journal::default());
     let present = links(&[(3, "eth0"), (4, "eth1")]);
     let both = wanted(&[("eth0", XdpMode::Auto), ("eth1", XdpMode::Auto)]);
     interfaces.follow(&present, &both);
@@ -98,7 +98,7 @@ fn another_mode_is_asked_for_and_an_unlisted_interface_is_left() {
 fn a_refusal_is_reported_and_tried_again() {
     let fake = Fake::default();
     *fake.refused.borrow_mut() = Some("eth0");
-    let mut interfaces = Interfaces::new(&fake);
+    let mut interfaces = Interfaces::new(&fake, Journal::default());
     let (present, eth0) = (links(&[(3, "eth0")]), wanted(&[("eth0", XdpMode::Native)]));
     interfaces.follow(&present, &eth0);
     let report = &interfaces.report(&links(&[]), &eth0)[0];
@@ -112,7 +112,7 @@ fn a_refusal_is_reported_and_tried_again() {
 #[test]
 fn a_link_that_is_down_is_told_beside_the_attachment() {
     let fake = Fake::default();
-    let mut interfaces = Interfaces::new(&fake);
+    let mut interfaces = Interfaces::new(&fake, Journal::default());
     let eth0 = wanted(&[("eth0", XdpMode::Native)]);
     let up = links(&[(3, "eth0")]);
     interfaces.follow(&up, &eth0);

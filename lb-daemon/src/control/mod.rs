@@ -20,10 +20,13 @@ mod changes;
 mod configure;
 mod counters;
 mod departed;
+mod drains;
 mod flows;
 mod frontends;
 mod interfaces;
+mod life;
 mod lingering;
+mod orders;
 mod refresh;
 mod refusals;
 mod selection;
@@ -47,11 +50,13 @@ use std::{
 use lb_common::{maglev::Member, transition::Health};
 
 use crate::{
+    api::types::{Event, EventKind},
     config::Config,
     dataplane::{DataPlane, PortTable, Ticks, VipTable},
+    events::Journal,
     nat::Registry,
     slots::{Engine, SlotMemory, SlotSpace},
-    state::{Identity, SeedError, StateError, StateFile},
+    state::{Identity, Overrides, OverridesFile, SeedError, StateError, StateFile},
 };
 
 pub use counters::{Rate, Rates};
@@ -62,6 +67,8 @@ pub use snapshot::Surroundings;
 pub use view::{Status, View, targets};
 pub use ways::problems as way_problems;
 
+use drains::Drains;
+use life::Standings;
 use lingering::{FormerMode, RestingEntry};
 use selection::Selection;
 use translation::Marks;
@@ -117,6 +124,11 @@ pub struct Controller<P, M> {
     directory_version: u64,
     /// It has to be made anew.
     directory_stale: bool,
+    journal: Journal,
+    overrides_file: OverridesFile,
+    overrides: Overrides,
+    drains: Drains,
+    standings: Standings,
 }
 
 /// A configured service, as it is.
@@ -132,6 +144,8 @@ struct Live {
     /// No slot has changed since.
     shares_hold: bool,
     former_mode: FormerMode,
+    /// Slots that were given to another backend.
+    moved: u64,
 }
 
 /// What a controller is made of.
@@ -143,12 +157,16 @@ pub struct Parts<P, M> {
     pub identity: Identity,
     pub config: Config,
     pub nat: Arc<Registry>,
+    pub journal: Journal,
 }
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Takes over what is in the maps. `fresh`: they are new and empty.
     pub fn new(parts: Parts<P, M>, fresh: bool) -> Result<Self, ControlError> {
-        let Parts { plane, slots, slot_space, state_file, identity, config, nat } = parts;
+        let Parts { plane, slots, slot_space, state_file, identity, config, nat, journal } = parts;
+        let overrides_file = OverridesFile::beside(state_file.path());
+        let overrides = overrides_file.read()?;
+        overrides.trail().cloned().for_each(|event| journal.keep(event));
         let ticks_per_second = plane.ticks().per_second();
         let mut controller = Self {
             engine: Engine::new(slots, ticks_per_second),
@@ -174,6 +192,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             nat,
             directory_version: 0,
             directory_stale: true,
+            journal,
+            overrides_file,
+            overrides,
+            drains: Drains::new(),
+            standings: Standings::new(),
         };
         if fresh {
             controller.identity.begin_anew(&controller.config);
@@ -235,6 +258,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         self.retire_departed();
         self.release_ids()?;
         self.forget_vips(now, second)?;
+        self.forget_overrides();
         self.publish_directory();
         if !self.troubles.is_empty() {
             self.queue_all();
@@ -250,12 +274,16 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         match what {
             Some(what) => {
                 if self.troubles.get(about) != Some(&what) {
-                    tracing::warn!("{about}: {what}");
+                    self.journal
+                        .announce(Event::new(EventKind::Warning, format!("{about}: {what}")));
                     self.troubles.insert(about.to_owned(), what);
                 }
             }
             None => {
-                self.troubles.remove(about);
+                if let Some(what) = self.troubles.remove(about) {
+                    let cleared = Event::new(EventKind::WarningCleared, format!("{about}: {what}"));
+                    self.journal.announce(cleared);
+                }
             }
         }
     }

@@ -14,11 +14,12 @@ use lb_common::{
 use super::{
     ControlError, Controller,
     backend_entry::{Wanted, entry},
-    selection::{Candidate, Selection, select},
+    selection::{Selection, select},
     translation::Marks,
     view::{Status, target},
 };
 use crate::{
+    api::types::{Event, EventKind},
     config::{Mode, Service},
     dataplane::DataPlane,
     health::{State, Target},
@@ -79,6 +80,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let (service_id, mut ids) = (known.id, known.backends.clone());
         let mut changed = false;
         let selection = self.select(service);
+        self.note_standings(service);
         for (backend, health) in service.backends.iter().zip(&selection.health) {
             let Some(id) = ids.remove(&backend.address) else { continue };
             let (mode, address, health) = (&service.mode, backend.address, *health);
@@ -89,7 +91,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
         // The rest have departed; flows may still go to them.
         for (address, id) in ids {
-            let health = self.health_of_departed(id, address);
+            let over = self.is_over(service, address);
+            let health = if over { Health::Dead } else { self.health_of_departed(id, address) };
             let mode = &service.mode;
             let port = self.plane.backend(id).port;
             let subject = Subject { service_id, id, mode, address, port, health, probed: false };
@@ -100,18 +103,19 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
         let live = self.services.entry(service.name.clone()).or_default();
         if live.selection.as_ref() != Some(&selection) {
-            report_fail_open(service, live.selection.as_ref(), &selection);
+            let was_open = live.selection.as_ref().is_some_and(|before| before.fail_open);
+            let is_open = selection.fail_open;
             live.selection = Some(selection);
             self.queue.insert(service.name.clone());
+            if is_open != was_open {
+                self.journal.announce(fail_open(service, is_open));
+            }
         }
     }
 
-    fn select(&self, service: &Service) -> Selection {
-        let candidates: Vec<_> = service
-            .backends
-            .iter()
-            .map(|one| Candidate { weight: one.weight, state: self.view.state(service, one) })
-            .collect();
+    fn select(&mut self, service: &Service) -> Selection {
+        let backends = service.backends.iter();
+        let candidates: Vec<_> = backends.map(|one| self.candidate(service, one)).collect();
         select(&candidates, service.initial_state)
     }
 
@@ -244,14 +248,12 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     }
 }
 
-fn report_fail_open(service: &Service, before: Option<&Selection>, now: &Selection) {
-    let was_open = before.is_some_and(|before| before.fail_open);
-    if now.fail_open && !was_open {
-        tracing::warn!(
-            "service {}: no backend is up; new connections go to all of them (fail open)",
-            service.name
-        );
-    } else if was_open && !now.fail_open {
-        tracing::info!("service {}: backends are up again", service.name);
-    }
+fn fail_open(service: &Service, is_open: bool) -> Event {
+    let (kind, what) = if is_open {
+        let what = "no backend is up; new connections go to all of them (fail open)";
+        (EventKind::Warning, what)
+    } else {
+        (EventKind::WarningCleared, "backends are up again")
+    };
+    Event { service: Some(service.name.clone()), ..Event::new(kind, what) }
 }

@@ -11,26 +11,36 @@ use crate::{config::InitialState, health::State};
 /// One backend, as the selection sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Candidate {
-    pub weight: u16,
+    pub weight: u32,
     pub state: State,
+    /// It is taken out, and what is left of its flows counts as a dead one's.
+    pub cut: bool,
+}
+
+impl Candidate {
+    pub fn is_up(&self, initial: InitialState) -> bool {
+        self.weight > 0 && health_of(self.state, initial) == Health::Up
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Selection {
     /// Weight that counts now, one per candidate. 0: no new flows.
-    pub weights: Vec<u16>,
+    pub weights: Vec<u32>,
     /// What the data path and the slots are told.
     pub health: Vec<Health>,
     pub fail_open: bool,
 }
 
 pub fn select(candidates: &[Candidate], initial: InitialState) -> Selection {
-    let selectable = |candidate: &&Candidate| candidate.weight > 0;
-    let health = |candidate: &Candidate| health_of(candidate.state, initial);
-    let up = candidates.iter().filter(selectable).any(|one| health(one) == Health::Up);
+    let up = candidates.iter().any(|one| one.is_up(initial));
     let fail_open = !up && candidates.iter().any(|one| one.weight > 0);
-    let health: Vec<_> =
-        candidates.iter().map(|one| if fail_open { Health::Up } else { health(one) }).collect();
+    let health = |one: &Candidate| match (one.cut, fail_open) {
+        (true, _) => Health::Dead,
+        (false, true) => Health::Up,
+        (false, false) => health_of(one.state, initial),
+    };
+    let health: Vec<_> = candidates.iter().map(health).collect();
     let weights = candidates
         .iter()
         .zip(&health)
@@ -51,9 +61,11 @@ fn health_of(state: State, initial: InitialState) -> Health {
 mod tests {
     use super::*;
 
-    fn selection(candidates: &[(u16, State)], initial: InitialState) -> Selection {
-        let candidates: Vec<_> =
-            candidates.iter().map(|&(weight, state)| Candidate { weight, state }).collect();
+    fn selection(candidates: &[(u32, State)], initial: InitialState) -> Selection {
+        let candidates: Vec<_> = candidates
+            .iter()
+            .map(|&(weight, state)| Candidate { weight, state, cut: false })
+            .collect();
         select(&candidates, initial)
     }
 
@@ -84,6 +96,15 @@ mod tests {
         assert_eq!(found.weights, [1, 2, 0]);
         assert_eq!(found.health, [Health::Up; 3]);
         assert!(found.fail_open);
+    }
+
+    #[test]
+    fn one_that_is_cut_off_is_dead_even_when_all_others_are_taken() {
+        let down = Candidate { weight: 1, state: State::Failing, cut: false };
+        let cut = Candidate { weight: 0, state: State::Up, cut: true };
+        let found = select(&[down, cut], InitialState::Up);
+        assert!(found.fail_open);
+        assert_eq!(found.health, [Health::Up, Health::Dead]);
     }
 
     #[test]

@@ -81,7 +81,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             if changed && is_as_configured {
                 let owners = table::owners(&members, stored.count, stored.key);
                 let now = self.plane.now()?;
-                self.engine.set_desired(known.id, &owners, now);
+                let moved = self.engine.set_desired(known.id, &owners, now);
+                self.services.entry(service.name.clone()).or_default().moved += moved;
             }
         }
         let live = self.services.entry(service.name.clone()).or_default();
@@ -101,7 +102,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     }
 
     /// Backends of a service with the weights that count now.
-    fn weighted(&self, service: &Service, known: &ServiceIdentity) -> Vec<(u16, IpAddr, u16)> {
+    fn weighted(&self, service: &Service, known: &ServiceIdentity) -> Vec<(u16, IpAddr, u32)> {
         let live = self.services.get(&service.name);
         let selection = live.and_then(|live| live.selection.as_ref());
         let weights = selection.map_or(&[][..], |selection| &selection.weights);

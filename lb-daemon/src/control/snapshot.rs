@@ -8,16 +8,18 @@ use std::{
 
 use lb_common::abi::BackendCounters;
 
-use super::{ControlError, Controller, Rate, Rates, counters::add, translation, view::target};
+use super::{
+    ControlError, Controller, Rate, Rates, Status, counters::add, translation, view::target,
+};
 use crate::{
     api::types::{
-        BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats, LOCAL,
-        NatLogStats, NatStats, NextHopStats, Port, ProbeStats, ServiceStats, SlotStats, Stats,
-        Totals, Traffic,
+        BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats, LOCAL, NatLogStats,
+        NatStats, NextHopStats, Port, ProbeStats, ServiceStats, SlotStats, Stats, Totals, Traffic,
+        WeightStats,
     },
     config::{Backend, Ports, Service},
     dataplane::DataPlane,
-    health::{Probed, State, Target},
+    health::{Probed, Target},
     loader::MapSizes,
     netlink::NextHop,
     slots::SlotMemory,
@@ -148,7 +150,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             scheduler: "maglev".to_owned(),
             traffic: traffic(&counters, rate),
             connections: connections(&counters, rate),
-            slots: known.map(|known| self.slot_stats(known)).unwrap_or_default(),
+            slots: known.map(|known| self.slot_stats(&service.name, known)).unwrap_or_default(),
             fail_open: live
                 .and_then(|live| live.selection.as_ref())
                 .is_some_and(|selection| selection.fail_open),
@@ -169,7 +171,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
     }
 
-    fn slot_stats(&self, known: &ServiceIdentity) -> SlotStats {
+    fn slot_stats(&self, name: &str, known: &ServiceIdentity) -> SlotStats {
         let counts = self.engine.in_transition(known.id);
         SlotStats {
             total: known.table.map_or(0, |table| table.count),
@@ -177,25 +179,28 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             arming: counts.arming,
             storing: counts.storing,
             looking: counts.looking,
+            moved: self.services.get(name).map_or(0, |live| live.moved),
         }
     }
 
     fn backend_stats(&self, service: &Service, backend: &Backend, found: &Found) -> BackendStats {
         let status = self.view.status(service, backend);
-        let state = self.view.state(service, backend);
         let hop = self.view.next_hops.get(&backend.address);
-        let reason = match (status, hop) {
-            (Some(status), _) => status.reason.clone(),
-            (None, Some(Err(error))) if !error.is_own_host() => error.to_string(),
-            (None, _) => String::new(),
+        let (state, reason) = self.standing(service, backend);
+        let since = match found.id.and_then(|id| self.standings.get(&id)) {
+            Some(standing) if self.drain_of(service, backend).is_some() => Some(standing.since),
+            _ => status.map(since),
         };
         BackendStats {
             name: backend.name.clone(),
             address: backend.address.to_string(),
-            state: state_of(state),
+            state,
             reason,
-            since: status.map(|status| seconds(status.since)),
-            weight: backend.weight.into(),
+            since,
+            weight: self.weight_of(service, backend).into(),
+            weight_set: self.weight_stats(service, backend),
+            drain: self.drain_stats(service, backend),
+            slow_start: found.id.and_then(|id| self.slow_start_of(service, id)),
             share: f64::from(found.slots.unwrap_or(0)) / f64::from(found.size),
             traffic: traffic(&found.counters, found.rate),
             connections: connections(&found.counters, found.rate),
@@ -215,6 +220,12 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 _ => None,
             },
         }
+    }
+
+    fn weight_stats(&self, service: &Service, backend: &Backend) -> Option<WeightStats> {
+        let set = self.overrides.weight((&service.name, backend.address))?;
+        let (decision, weight) = (set.decision.clone(), set.weight);
+        Some(WeightStats { decision, weight, in_file: backend.weight })
     }
 
     /// Changes that are decided and take effect later.
@@ -328,13 +339,8 @@ fn own_host(backend: &Backend) -> NextHopStats {
     }
 }
 
-fn state_of(state: State) -> BackendState {
-    match state {
-        State::Unknown => BackendState::Unknown,
-        State::Up => BackendState::Up,
-        State::Failing => BackendState::Failing,
-        State::Dead => BackendState::Dead,
-    }
+pub(super) fn since(status: &Status) -> u64 {
+    seconds(status.since)
 }
 
 fn seconds(time: SystemTime) -> u64 {

@@ -7,15 +7,11 @@ use lb_common::maglev::{Member, Scratch, Turns, build};
 use crate::dataplane::words_of;
 
 /// The members of a table: (id, address, weight).
-pub fn members(backends: impl IntoIterator<Item = (u16, IpAddr, u16)>) -> Vec<Member> {
+pub fn members(backends: impl IntoIterator<Item = (u16, IpAddr, u32)>) -> Vec<Member> {
     backends
         .into_iter()
         .filter(|(_, _, weight)| *weight > 0)
-        .map(|(id, address, weight)| Member {
-            id,
-            weight: weight.into(),
-            identity: words_of(address),
-        })
+        .map(|(id, address, weight)| Member { id, weight, identity: words_of(address) })
         .collect()
 }
 

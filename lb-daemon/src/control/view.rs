@@ -16,6 +16,8 @@ use crate::{
 
 #[derive(Debug, Default)]
 pub struct View {
+    /// The wall clock, in Unix seconds, as of the last second.
+    pub time: u64,
     pub next_hops: Arc<NextHops>,
     pub addresses: Arc<LocalAddresses>,
     statuses: HashMap<Target, Status>,
@@ -72,6 +74,10 @@ pub fn targets(config: &Config) -> HashSet<Target> {
 }
 
 impl View {
+    pub fn tell_time(&mut self, now: SystemTime) {
+        self.time = now.duration_since(UNIX_EPOCH).map_or(self.time, |since| since.as_secs());
+    }
+
     /// A target's state has changed.
     pub fn note(&mut self, event: HealthEvent) {
         let HealthEvent { target, state, reason, at } = event;

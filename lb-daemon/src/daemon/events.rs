@@ -5,7 +5,7 @@
 //! new between two of them.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
@@ -31,11 +31,12 @@ use crate::{
     api::{
         Handler, InstanceLock, SocketAccess,
         protocol::{Error, ErrorCode, Reloaded},
-        types::{ConfigStats, InterfaceMode, InterfaceStats, Stats},
+        types::{ConfigStats, Event, EventKind, InterfaceMode, InterfaceStats, Stats},
     },
     config::OnExit,
     control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
     dataplane::{BackendStats, Kernel, KernelSlots},
+    events::Journal,
     health::{HealthEvent, Prober},
     loader::{Attacher, NewTables, PinDir, unload},
     nat::{Logger, NatTables, Registry},
@@ -85,6 +86,9 @@ pub struct Daemon {
     pub dead_neighbours: BTreeSet<IpAddr>,
     /// Backends that packets cannot get to.
     pub way_problems: Vec<String>,
+    pub journal: Journal,
+    /// Warnings that there is an event for.
+    pub warned: BTreeMap<String, String>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -158,6 +162,10 @@ impl Daemon {
         self.health_changed = true;
     }
 
+    fn tell_time(&mut self) {
+        self.controller.view_mut().tell_time(SystemTime::now());
+    }
+
     fn refresh(&mut self) {
         if let Err(error) = self.controller.refresh() {
             error!("{error}; trying again");
@@ -216,7 +224,10 @@ impl Daemon {
                     error!("{error}; trying again");
                 }
             }
-            Chore::Refresh => self.refresh(),
+            Chore::Refresh => {
+                self.tell_time();
+                self.refresh();
+            }
             Chore::NextHops => {
                 self.monitor.watch(self.controller.next_hop_targets());
                 for address in self.controller.unresolved() {
@@ -224,9 +235,30 @@ impl Daemon {
                 }
             }
             Chore::Interfaces => self.follow_interfaces(),
-            Chore::Remember => self.remember_health(),
+            Chore::Remember => {
+                self.remember_health();
+                self.note_warnings(turn);
+            }
             Chore::Inspect => self.inspect(turn),
         }
+    }
+
+    /// Tells of warnings that have come up, or gone, since the last second.
+    fn note_warnings(&mut self, turn: &Turn) {
+        let found = turn.findings.iter().chain(&self.way_problems);
+        let mut now: BTreeMap<String, String> =
+            found.map(|one| (one.clone(), one.clone())).collect();
+        // What is behind the colon has numbers that grow.
+        let about = |one: &String| one.split(": ").next().unwrap_or_default().to_owned();
+        now.extend(turn.refusals.warnings().iter().map(|one| (about(one), one.clone())));
+        for (_, what) in now.iter().filter(|(about, _)| !self.warned.contains_key(*about)) {
+            // It is in the log since it was found.
+            self.journal.record(Event::new(EventKind::Warning, what.clone()));
+        }
+        for (_, what) in self.warned.iter().filter(|(about, _)| !now.contains_key(*about)) {
+            self.journal.announce(Event::new(EventKind::WarningCleared, what.clone()));
+        }
+        self.warned = now;
     }
 
     /// In the background.
@@ -302,14 +334,18 @@ impl Daemon {
             Request::Apply(accepted, reply) => {
                 drop(reply.send(self.apply(*accepted).map_err(failed)));
             }
+            Request::Order(command, change, by, reply) => {
+                self.tell_time();
+                drop(reply.send(self.controller.order(command, &change, &by)));
+            }
             Request::Refused(why) => self.last_error = Some(why),
         }
     }
 
     fn apply(&mut self, accepted: Accepted) -> Result<Reloaded, ControlError> {
-        let Accepted { loaded, readers, tables } = accepted;
+        let Accepted { loaded, readers, tables, now } = accepted;
         let refused = tables.and_then(|tables| self.use_tables(tables).err());
-        let mut answer = self.controller.reload(loaded.config)?;
+        let mut answer = self.controller.reload(loaded.config, now)?;
         self.config_warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         answer.warnings.extend(self.config_warnings.iter().cloned());
         answer.warnings.extend(refused.map(|error| format!("limits.nat_flows: {error:#}")));
@@ -344,7 +380,7 @@ impl Daemon {
     fn reload_in_background(&self) {
         let handler = self.handler.clone();
         // The outcome is logged.
-        tokio::spawn(async move { drop(handler.reload().await) });
+        tokio::spawn(async move { drop(handler.reload(None, false).await) });
     }
 
     fn stats(&mut self, turn: &Turn) -> Result<Stats, ControlError> {
@@ -382,6 +418,7 @@ impl Daemon {
 
     fn stop(self) -> anyhow::Result<()> {
         notify(Notice::Stopping);
+        self.journal.announce(Event::new(EventKind::Stopping, "told to"));
         write_health(&self.health_file, &self.controller.to_remember());
         match self.controller.config().on_exit {
             OnExit::Keep => info!(

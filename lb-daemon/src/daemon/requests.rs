@@ -4,25 +4,35 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use nix::unistd::{Gid, Group};
-use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
+use tokio::{
+    sync::{Semaphore, mpsc::Sender, oneshot},
+    time::timeout,
+};
 use tracing::{info, warn};
 
 use super::notify::{Notice, notify};
 use crate::{
     api::{
         Handler,
-        protocol::{Error, ErrorCode, Reloaded},
-        types::Stats,
+        protocol::{Command, Error, ErrorCode, Reloaded},
+        types::{Change, Event, EventKind, EventPage, EventQuery, Stats, Who},
     },
     config::{self, Comparison, Config, Loaded, Severity},
     dataplane::Clock,
+    events::Journal,
     loader::{MapSizes, NewTables, PinDir, object},
     nat::{Page, Query, Registry},
 };
+
+/// Who may wait for events at a time.
+pub const FOLLOWERS: usize = 16;
+/// After which a follower is answered that there is nothing; it asks again.
+const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
 /// The outcome of a request.
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -32,6 +42,8 @@ pub enum Request {
     Stats(Reply<Stats>),
     /// A file that was read and found good.
     Apply(Box<Accepted>, Reply<Reloaded>),
+    /// What is to be done with backends, and who says so.
+    Order(Command, Change, Who, Reply<Reloaded>),
     /// A reload changed nothing, and why.
     Refused(String),
 }
@@ -42,6 +54,8 @@ pub struct Accepted {
     pub loaded: Loaded,
     /// The group that `control.group` names.
     pub readers: Option<Gid>,
+    /// Flows of removed backends are cut off.
+    pub now: bool,
     /// Tables of translated flows, if they are to be of another size.
     pub tables: Option<NewTables>,
 }
@@ -53,6 +67,9 @@ pub struct Requests {
     pub config_path: PathBuf,
     /// Flows are looked for beside the control loop.
     pub flows: FlowSource,
+    pub journal: Journal,
+    /// Places for those who wait for events.
+    pub followers: Arc<Semaphore>,
 }
 
 /// Translated flows, and the clock that their times are in.
@@ -93,9 +110,9 @@ impl Requests {
     }
 
     /// Reads the file and has it applied.
-    async fn read_and_apply(&self) -> Result<Reloaded, Error> {
+    async fn read_and_apply(&self, now: bool) -> Result<Reloaded, Error> {
         let this = self.clone();
-        let read = tokio::task::spawn_blocking(move || this.read()).await;
+        let read = tokio::task::spawn_blocking(move || this.read(now)).await;
         match read.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))? {
             Ok(accepted) => self.ask(|reply| Request::Apply(Box::new(accepted), reply)).await,
             Err(problems) => Err(Error::bad_configuration(self.config_path.display(), problems)),
@@ -103,7 +120,7 @@ impl Requests {
     }
 
     /// Or all that is wrong.
-    fn read(&self) -> Result<Accepted, Vec<String>> {
+    fn read(&self, now: bool) -> Result<Accepted, Vec<String>> {
         let host = Comparison::with_this_host(Severity::Refuse);
         let loaded = config::load(&self.config_path, Some(&host)).map_err(|problems| {
             problems.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -112,7 +129,7 @@ impl Requests {
             .new_tables(&loaded.config)
             .and_then(|tables| Ok((tables, readers(&loaded.config)?)));
         let (tables, readers) = tables.map_err(|error| vec![format!("{error:#}")])?;
-        Ok(Accepted { loaded, readers, tables })
+        Ok(Accepted { loaded, readers, tables, now })
     }
 
     /// Tables of the size that `config` asks for, if the present ones are of
@@ -152,24 +169,63 @@ impl Handler for Requests {
         found.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))?
     }
 
-    async fn reload(&self) -> Result<Reloaded, Error> {
+    async fn events(&self, query: EventQuery) -> Result<EventPage, Error> {
+        if !query.wait {
+            return Ok(self.journal.page(&query));
+        }
+        let Ok(_place) = self.followers.try_acquire() else {
+            let message = format!("{FOLLOWERS} are following events already");
+            return Err(Error::new(ErrorCode::Failed, message));
+        };
+        let next = timeout(LONGEST_WAIT, self.journal.next(&query)).await;
+        Ok(next.unwrap_or_else(|_| self.journal.page(&query)))
+    }
+
+    async fn change(&self, command: Command, change: Change, by: Who) -> Result<Reloaded, Error> {
+        self.ask(|reply| Request::Order(command, change, by, reply)).await
+    }
+
+    async fn reload(&self, by: Option<Who>, now: bool) -> Result<Reloaded, Error> {
         notify(Notice::Reloading);
-        let outcome = self.read_and_apply().await;
+        let outcome = self.read_and_apply(now).await;
         notify(Notice::Ready);
         match &outcome {
-            Ok(answer) => log_answer(answer),
+            Ok(answer) => {
+                log_answer(answer);
+                self.journal.record(applied(answer).by(by.as_ref()));
+            }
             Err(error) => {
                 for problem in &error.problems {
                     warn!("{problem}");
                 }
-                warn!("reload: {error}");
                 let why = [error.problems.clone(), vec![error.message.clone()]].concat().join("\n");
+                self.journal.announce(refused(error).by(by.as_ref()));
                 // Nobody to tell: the daemon is stopping.
                 let _ = self.sender.send(Request::Refused(why)).await;
             }
         }
         outcome
     }
+}
+
+/// Only as many sentences as a line can hold; the log has all of them.
+fn some(sentences: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let more = sentences.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    sentences[..sentences.len().min(SHOWN)].join("; ") + &more
+}
+
+fn applied(answer: &Reloaded) -> Event {
+    let nothing = "the configuration is what it was".to_owned();
+    let changes = if answer.changes.is_empty() { nothing } else { some(&answer.changes) };
+    Event::new(EventKind::Reload, changes)
+}
+
+fn refused(error: &Error) -> Event {
+    let problems = some(&error.problems);
+    let colon = if problems.is_empty() { "" } else { ": " };
+    Event::new(EventKind::ReloadRefused, format!("{}{colon}{problems}", error.message))
 }
 
 fn log_answer(answer: &Reloaded) {

@@ -1,7 +1,7 @@
 //! From a configuration file to a running data path.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::timeout,
 };
 use tracing::{info, warn};
@@ -22,13 +22,15 @@ use super::{
     notify::{Notice, notify},
     own_host::{self, OwnHost},
     program_log,
-    requests::{FlowSource, Requests, readers},
+    requests::{FOLLOWERS, FlowSource, Requests, readers},
 };
 use crate::{
+    api::types::{Event, EventKind},
     api::{InstanceLock, RuntimeDir, Server},
     config::{self, Comparison, Config, Loaded, Severity},
     control::{Controller, Interfaces, Parts, targets},
     dataplane::{BackendStats, DataPlane, Kernel, KernelSlots},
+    events::Journal,
     health::Prober,
     loader::{self, MapSizes, PinDir, object},
     nat::{self, Directory, Events, Logger, NatTables, Registry},
@@ -66,6 +68,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let plane = Kernel::open(&pins, loaded.clock)?;
     let clock = plane.clock()?;
     let nat = Arc::new(Registry::new(NatTables::open(&pins)?, Directory::empty(plane.ticks())));
+    let journal = Journal::default();
     let parts = Parts {
         plane,
         slots: KernelSlots::open(&pins)?,
@@ -74,6 +77,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         identity,
         config,
         nat: nat.clone(),
+        journal: journal.clone(),
     };
     let backend_stats = Arc::new(BackendStats::open(&pins)?);
     let monitor = Arc::new(Monitor::start()?);
@@ -86,6 +90,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         controller.view_mut().restore(target, status);
     }
     look_around(&monitor, &mut controller).await;
+    controller.view_mut().tell_time(SystemTime::now());
     controller.start()?;
     monitor.watch(controller.next_hop_targets());
     while controller.has_work() {
@@ -100,11 +105,18 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     };
     let links = monitor.links().borrow().clone();
     own_host.follow(&mut ebpf, &links, wanted);
-    let interfaces = attach(loaded.attacher, &pins, &monitor, controller.config())?;
+    let attacher = (loaded.attacher, journal.clone());
+    let interfaces = attach(attacher, &pins, &monitor, controller.config())?;
 
     let (sender, requests) = mpsc::channel(REQUESTS);
     let flows = FlowSource::new(nat.clone(), clock.try_clone()?, pins.clone());
-    let handler = Requests { sender, config_path: config_path.clone(), flows };
+    let handler = Requests {
+        sender,
+        config_path: config_path.clone(),
+        flows,
+        journal: journal.clone(),
+        followers: Arc::new(Semaphore::new(FOLLOWERS)),
+    };
     let nat_log = controller.config().nat_log.clone();
     let logger = Logger::start(Events::open(&pins)?, nat.clone(), clock.try_clone()?, nat_log)?;
     let ends = logger.clone();
@@ -123,11 +135,15 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
     };
-    info!(
-        "instance {instance}: {}, services: {}",
-        if loaded.adopted { "took over from an earlier daemon" } else { "started with new maps" },
-        controller.config().services.len()
-    );
+    let found =
+        if loaded.adopted { "took over from an earlier daemon" } else { "started with new maps" };
+    let services = controller.config().services.len();
+    let what = format!("instance {instance}: {found}, services: {services}");
+    journal.announce(Event::new(EventKind::Started, what).to(if loaded.adopted {
+        "adopted"
+    } else {
+        "new"
+    }));
     notify(Notice::Ready);
     Ok(Daemon {
         lock,
@@ -154,6 +170,8 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         config_warnings: warnings.iter().map(ToString::to_string).collect(),
         dead_neighbours: BTreeSet::new(),
         way_problems: Vec::new(),
+        journal,
+        warned: BTreeMap::new(),
     })
 }
 
@@ -190,13 +208,13 @@ async fn look_around(monitor: &Monitor, controller: &mut Controller<Kernel, Kern
 }
 
 fn attach(
-    attacher: loader::Attacher,
+    (attacher, journal): (loader::Attacher, Journal),
     pins: &PinDir,
     monitor: &Monitor,
     config: &Config,
 ) -> anyhow::Result<Interfaces<loader::Attacher>> {
     let links = monitor.links().borrow().clone();
-    let mut interfaces = Interfaces::new(attacher);
+    let mut interfaces = Interfaces::new(attacher, journal);
     let linked = pins
         .linked_interfaces()
         .with_context(|| format!("cannot read {}", pins.path().display()))?;

@@ -92,11 +92,21 @@ impl<M: SlotMemory> Engine<M> {
         }
     }
 
-    /// The owners that the service's slots should have from now on.
-    pub fn set_desired(&mut self, service_id: u16, owners: &[u16], now: u64) {
-        if let Some((slots, mut around)) = self.service(service_id, now) {
-            slots.set_desired(owners, &mut around);
-        }
+    /// The owners that the service's slots should have from now on. Returns how
+    /// many should have had another one before.
+    pub fn set_desired(&mut self, service_id: u16, owners: &[u16], now: u64) -> u64 {
+        let Some((slots, mut around)) = self.service(service_id, now) else { return 0 };
+        let moved = slots.desired.iter().zip(owners).filter(|(was, is)| was != is).count();
+        slots.set_desired(owners, &mut around);
+        moved as u64
+    }
+
+    /// Whether a slot of a service names the backend, or is to.
+    pub fn names(&self, service_id: u16, id: u16) -> bool {
+        let Some(slots) = self.services.get(&service_id) else { return false };
+        let names = |word: SlotWord| word.current() == id || word.settled() == id;
+        let old = slots.old.iter().flat_map(|old| old.words(&self.memory));
+        slots.desired.contains(&id) || slots.words(&self.memory).chain(old).any(names)
     }
 
     /// To be called before a backend that was dead is marked up: no slot may

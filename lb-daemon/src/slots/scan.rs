@@ -19,6 +19,12 @@ pub struct Scan {
     pub(super) pressure: Pressure,
 }
 
+impl Scan {
+    pub const fn began(&self) -> u64 {
+        self.began
+    }
+}
+
 /// Where a flow belongs: its service, and its slots there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {

@@ -21,6 +21,12 @@ pub enum StateError {
          assigned anew)"
     )]
     NotUnderstood { path: PathBuf, what: String },
+    #[error(
+        "{path} cannot be understood ({what}). It holds which backends are drained and whose weight \
+         an operator set: restore it, or remove the file and start again (all backends are then as \
+         the configuration says)"
+    )]
+    OverridesNotUnderstood { path: PathBuf, what: String },
 }
 
 /// Raised when an older daemon could not read the file.
@@ -81,24 +87,25 @@ impl StateFile {
         let document = Document { version: VERSION, identity: identity.clone() };
         let text = serde_json::to_vec_pretty(&document)
             .map_err(|error| self.io(io::Error::other(error)))?;
-        self.replace(&text).map_err(|source| self.io(source))
-    }
-
-    fn replace(&self, text: &[u8]) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or(Path::new("/"));
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let next = self.path.with_extension("json.next");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&next, &self.path)?;
-        File::open(directory)?.sync_all()
+        replace(&self.path, &text).map_err(|source| self.io(source))
     }
 
     fn io(&self, source: io::Error) -> StateError {
         StateError::Io { path: self.path.clone(), source }
     }
+}
+
+/// Whole or not at all, and on disk when it returns.
+pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let next = path.with_extension("json.next");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&next, path)?;
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

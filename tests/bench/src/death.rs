@@ -17,6 +17,7 @@ use lb_common::abi::{
 use lb_daemon::config::{self, Config};
 use lb_daemon::control::{Controller, Parts, targets};
 use lb_daemon::dataplane::{DataPlane, Kernel, KernelSlots};
+use lb_daemon::events::Journal;
 use lb_daemon::health::{HealthEvent, State};
 use lb_daemon::loader::{self, MapSizes, PinDir};
 use lb_daemon::nat::{Directory, NatTables, Registry};
@@ -85,6 +86,7 @@ impl Scene {
         let flows = NatTables::open(&place.pins)?;
         let parts = Parts {
             nat: Arc::new(Registry::new(flows, Directory::empty(plane.ticks()))),
+            journal: Journal::default(),
             plane,
             slots: KernelSlots::open(&place.pins)?,
             slot_space: sizes.slots,

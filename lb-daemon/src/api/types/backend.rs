@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Connections, Traffic};
+use super::{Connections, DrainStats, Traffic, WeightStats};
 use crate::health::State;
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -15,7 +15,14 @@ pub struct BackendStats {
     pub reason: String,
     /// When `state` began; `null` for one without a probe's result yet.
     pub since: Option<u64>,
+    /// What counts now: the file's, or an operator's.
     pub weight: u32,
+    /// `null`: as in the file.
+    pub weight_set: Option<WeightStats>,
+    /// `null`: it is not taken out.
+    pub drain: Option<DrainStats>,
+    /// Per cent of its weight that it has by now, of a slow start; `null`: all.
+    pub slow_start: Option<u8>,
     /// Part of the service's slots whose new flows it gets, 0 to 1.
     #[serde(serialize_with = "finely_rounded")]
     pub share: f64,
@@ -52,6 +59,10 @@ pub enum BackendState {
     Failing,
     /// Refuses, is unreachable, or its neighbour failed.
     Dead,
+    /// Taken out: gets no new flows, and some that it has may live.
+    Draining,
+    /// Taken out, and no flow is left.
+    Drained,
 }
 
 impl BackendState {
@@ -61,6 +72,8 @@ impl BackendState {
             Self::Up => "up",
             Self::Failing => "failing",
             Self::Dead => "dead",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
         }
     }
 }

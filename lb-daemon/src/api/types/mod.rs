@@ -11,11 +11,15 @@ use lb_common::{abi::Answer, reason::DropReason};
 use serde::{Deserialize, Serialize, Serializer};
 
 mod backend;
+mod change;
+mod event;
 mod interface;
 mod nat;
 mod service;
 
 pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats, ProbeStats};
+pub use change::{Change, Decision, DrainStats, WeightStats};
+pub use event::{Event, EventKind, EventPage, EventQuery, Who};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
 pub use nat::{NatLogStats, NatStats};
 pub use service::{AnyPort, Port, ServiceStats, SlotStats};

@@ -75,6 +75,8 @@ pub struct SlotStats {
     pub storing: u32,
     /// Only look flows up, until the last stored one has ended.
     pub looking: u32,
+    /// Slots that were given to another backend since the daemon began.
+    pub moved: u64,
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Statistics as text for people. Pure: from the object to a string.
 
+pub mod events;
 mod facts;
 mod flows;
 mod interfaces;
 mod services;
 mod style;
 mod table;
-mod units;
+pub mod units;
 
 pub use flows::table as flows;
 pub use units::grouped;

@@ -116,6 +116,7 @@ fn backend_state(state: BackendState) -> Cell {
         BackendState::Up => Style::Good,
         BackendState::Failing => Style::Doubtful,
         BackendState::Dead => Style::Bad,
+        BackendState::Draining | BackendState::Drained => Style::Doubtful,
     };
     Cell { text: state.name().into(), style }
 }
@@ -146,11 +147,22 @@ fn backend_note(backend: &BackendStats) -> String {
     if backend.state != BackendState::Up && !backend.reason.is_empty() {
         notes.push(backend.reason.clone());
     }
+    if backend.state == BackendState::Draining {
+        let flows = backend.drain.as_ref().map_or(0, |drain| drain.flows);
+        notes.push(format!("{} flows seen since", grouped(flows)));
+    }
     let settled = matches!(backend.state, BackendState::Failing | BackendState::Dead);
     if let Some(problem) = backend.probe.as_ref().and_then(|probe| probe.problem.as_ref())
         && !settled
     {
         notes.push(format!("last probe: {problem}"));
+    }
+    if let Some(set) = &backend.weight_set {
+        let by = set.decision.by.as_ref().map(ToString::to_string).unwrap_or_default();
+        notes.push(format!("weight set by {by} (the file: {})", set.in_file));
+    }
+    if let Some(part) = backend.slow_start {
+        notes.push(format!("starting slowly: {part} % of its weight"));
     }
     match &backend.next_hop {
         None => notes.push("next hop unknown".to_owned()),

@@ -51,7 +51,13 @@ fn stats() -> Stats {
         scheduler: "maglev".into(),
         traffic: traffic(3_000_000, 1250.0),
         connections: Connections { new_connections: 180, new_connections_per_second: 12.5 },
-        slots: SlotStats { total: 65_537, in_transition: 7, arming: 3, storing: 4, looking: 0 },
+        slots: SlotStats {
+            total: 65_537,
+            in_transition: 7,
+            arming: 3,
+            storing: 4,
+            ..SlotStats::default()
+        },
         fail_open: false,
         backends: vec![
             backend("web-1", BackendState::Up, 1.0),

@@ -23,8 +23,8 @@ pub use mode::{Mode, OuterSource, Prefix, Tunnel};
 pub use nat::{NatLog, PortRange, Snat};
 pub use pattern::{Pattern, Payload};
 pub use service::{
-    Backend, Idle, InitialState, OnBackendDead, Ports, Protocol, Scheduler, Service, UdpFlows,
-    Unserved,
+    Backend, BackendOrder, DrainTime, Idle, InitialState, OnBackendDead, Ports, Protocol,
+    Scheduler, Service, UdpFlows, Unserved,
 };
 
 #[derive(Clone, PartialEq, Debug, Serialize)]

@@ -40,6 +40,12 @@ pub struct Service {
     /// What this service says; ask [`Config::vips`] for a VIP's policy.
     pub unserved: Unserved,
     pub on_backend_dead: OnBackendDead,
+    /// How long flows of a backend that is removed may live on; a backend may
+    /// say otherwise.
+    pub drain: DrainTime,
+    /// How long a new or returning backend takes to its full weight; 0: none.
+    #[serde(serialize_with = "duration::serialize")]
+    pub slow_start: Duration,
     pub backends: Vec<Backend>,
 }
 
@@ -158,4 +164,25 @@ pub struct Backend {
     /// `None`: the port that the client used. Only in the modes that translate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    pub state: BackendOrder,
+    /// `None`: as the service says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainTime>,
+}
+
+/// What the file wants of a backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendOrder {
+    Active,
+    /// No new flows.
+    Drain,
+}
+
+/// How long flows of a backend that is removed may live on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DrainTime {
+    At(Duration),
+    /// Until they end.
+    Unlimited,
 }

@@ -3,6 +3,7 @@
 
 mod fields;
 mod health;
+mod life;
 mod nat;
 pub mod nearest;
 mod service;

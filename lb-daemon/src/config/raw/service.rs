@@ -4,7 +4,10 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        model::{InitialState, OnBackendDead, Prefix, Protocol, Scheduler, UdpFlows, Unserved},
+        model::{
+            BackendOrder, DrainTime, InitialState, OnBackendDead, Prefix, Protocol, Scheduler,
+            UdpFlows, Unserved,
+        },
         problem::shown,
         ranges::{self, Time},
         report::Report,
@@ -13,13 +16,14 @@ use super::{
     Given, Typed,
     fields::Fields,
     health::{self, HealthKeys},
+    life::{self, LifeKeys},
     nat::{self, SnatKeys},
     value,
 };
 
 /// Keys of a service that `defaults` does not have.
 pub(super) const KEYS: [&str; 4] = ["name", "vip", "port", "backends"];
-pub(super) const COMMON_KEYS: [&str; 15] = [
+pub(super) const COMMON_KEYS: [&str; 17] = [
     "protocol",
     "mode",
     "scheduler",
@@ -33,12 +37,14 @@ pub(super) const COMMON_KEYS: [&str; 15] = [
     "udp",
     "unserved",
     "on_backend_dead",
+    "drain",
+    "slow_start",
     "tunnel",
     "snat",
 ];
 pub(super) const IDLE_KEYS: [&str; 2] = ["tcp", "udp"];
 pub(super) const TUNNEL_KEYS: [&str; 3] = ["source", "source_prefix", "ttl"];
-pub(super) const BACKEND_KEYS: [&str; 4] = ["name", "address", "weight", "port"];
+pub(super) const BACKEND_KEYS: [&str; 6] = ["name", "address", "weight", "port", "state", "drain"];
 
 pub(in super::super) struct Service<'t> {
     pub at: At<'t>,
@@ -72,6 +78,7 @@ pub(in super::super) struct Common<'t> {
     pub udp: Given<'t, UdpFlows>,
     pub unserved: Given<'t, Unserved>,
     pub on_backend_dead: Given<'t, OnBackendDead>,
+    pub life: LifeKeys<'t>,
     pub tunnel: TunnelKeys<'t>,
     pub snat: SnatKeys<'t>,
 }
@@ -97,6 +104,8 @@ pub(in super::super) struct Backend<'t> {
     pub address: Option<Typed<'t, IpAddr>>,
     pub weight: Given<'t, u32>,
     pub port: Given<'t, u16>,
+    pub state: Given<'t, BackendOrder>,
+    pub drain: Given<'t, DrainTime>,
 }
 
 pub(super) fn read<'t>(at: At<'t>, report: &mut Report) -> Option<Service<'t>> {
@@ -171,6 +180,7 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
             &on_dead,
             report,
         ),
+        life: life::keys(fields, report),
         tunnel: fields.get("tunnel").map(|at| tunnel(at, report)).unwrap_or_default(),
         snat: fields.get("snat").map(|at| nat::snat(at, report)).unwrap_or_default(),
     }
@@ -203,6 +213,8 @@ fn backend<'t>(at: At<'t>, report: &mut Report) -> Option<Backend<'t>> {
         weight: fields
             .read("weight", report, |at, report| value::number(at, &ranges::WEIGHT, report)),
         port: fields.read("port", report, port),
+        state: life::order(&fields, report),
+        drain: fields.read("drain", report, life::drain),
     })
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{
     super::{
         model::{
-            Backend, Idle, InitialState, Mode, OnBackendDead, Ports, Protocol, Scheduler, Service,
-            UdpFlows, Unserved,
+            Backend, BackendOrder, DrainTime, Idle, InitialState, Mode, OnBackendDead, Ports,
+            Protocol, Scheduler, Service, UdpFlows, Unserved,
         },
         ranges::{self, Time},
         raw::{self, Common, File, Given, ModeName, Typed, TypedPorts},
@@ -45,6 +45,12 @@ pub(super) fn resolve(typed: &raw::Service, file: &File, report: &mut Report) ->
             .on_backend_dead
             .or(&defaults.on_backend_dead)
             .value_or(OnBackendDead::Reset),
+        drain: own
+            .life
+            .drain
+            .or(&defaults.life.drain)
+            .value_or(DrainTime::At(ranges::DRAIN.default)),
+        slow_start: time(&own.life.slow_start, &defaults.life.slow_start, &ranges::SLOW_START),
         backends: typed.backends.iter().filter_map(backend).collect(),
     }
 }
@@ -144,5 +150,7 @@ fn backend(typed: &raw::Backend) -> Option<Backend> {
         address: typed.address.as_ref()?.value,
         weight: u16::try_from(weight).unwrap_or(u16::MAX),
         port: typed.port.right().map(|port| port.value),
+        state: typed.state.value_or(BackendOrder::Active),
+        drain: typed.drain.right().map(|time| time.value),
     })
 }

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod changes;
+mod drains;
 mod failures;
 mod translation;
 mod world;

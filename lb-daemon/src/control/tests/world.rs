@@ -1,23 +1,35 @@
 //! A controller, and eyes that look at its maps as packets do.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use lb_common::{
-    abi::{Backend, PortEntry, SlotWord, VipEntry},
+    abi::{
+        Backend, FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState, PortEntry, SlotWord, VipEntry,
+    },
+    hash::{FlowHash, FlowWords},
     lookup::{port_buckets, port_in, vip_buckets, vip_in},
 };
 use tempfile::TempDir;
 
 use crate::{
-    api::protocol::Reloaded,
+    api::{
+        protocol::Reloaded,
+        types::{ConfigStats, Stats},
+    },
     config,
-    control::{ControlError, Controller, Parts, view::target},
+    control::{ControlError, Controller, Parts, Rates, Surroundings, view::target},
     dataplane::{DataPlane, Fake, words_of},
+    events::Journal,
     health::{HealthEvent, State},
     nat::{Buckets, Directory, NatTables, Pass, Registry},
     netlink::{MacAddress, NextHop},
     slots::{HeapSlots, SlotMemory},
-    state::StateFile,
+    state::{OverridesFile, StateFile},
 };
 
 pub const SECOND: u64 = 1000;
@@ -61,6 +73,19 @@ pub fn address(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
 }
 
+/// From a client to 192.0.2.1:80.
+pub fn flow_to_web(port: u16) -> FlowKey {
+    let mapped = |last: [u8; 4]| std::net::Ipv4Addr::from(last).to_ipv6_mapped().octets();
+    FlowKey {
+        source: mapped([198, 51, 100, 7]),
+        destination: mapped([192, 0, 2, 1]),
+        source_port: port.to_be_bytes(),
+        destination_port: 80u16.to_be_bytes(),
+        protocol: 6,
+        reserved: [0; 3],
+    }
+}
+
 impl World {
     pub fn new(services: &[String]) -> Self {
         let state = tempfile::tempdir().unwrap();
@@ -74,6 +99,7 @@ impl World {
             identity,
             config: file(services),
             nat: registry(),
+            journal: Journal::default(),
         };
         let mut world = Self { controller: Controller::new(parts, true).unwrap(), state };
         world.resolve();
@@ -93,6 +119,7 @@ impl World {
             state_file,
             config: file(services),
             nat: registry(),
+            journal: Journal::default(),
         };
         Self { controller: Controller::new(parts, false).unwrap(), state: self.state }
     }
@@ -119,7 +146,7 @@ impl World {
     }
 
     pub fn reload(&mut self, services: &[String]) -> Result<Reloaded, ControlError> {
-        let answer = self.controller.reload(file(services))?;
+        let answer = self.controller.reload(file(services), false)?;
         self.settle();
         Ok(answer)
     }
@@ -140,6 +167,7 @@ impl World {
     pub fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.controller.plane.now += SECOND;
+            self.controller.view.time += 1;
             self.controller.tick().unwrap();
             self.controller.housekeep().unwrap();
             self.controller.refresh().unwrap();
@@ -160,11 +188,38 @@ impl World {
         registry.set_census(pass.finish());
     }
 
+    pub fn stats(&mut self) -> Stats {
+        let rates = Rates::default();
+        let around = Surroundings {
+            instance: "main".into(),
+            uptime: 0,
+            config: ConfigStats::default(),
+            interfaces: vec![],
+            rates: &rates,
+            warnings: vec![],
+            probed: HashMap::new(),
+            local_clients: false,
+            nat_log: None,
+        };
+        self.controller.stats(around).unwrap()
+    }
+
+    /// A packet of a flow passes that 192.0.2.1:80 has stored for a backend.
+    pub fn store(&mut self, key: FlowKey, owner: u16) {
+        let table = self.controller.identity.services["web"].table.unwrap();
+        let slot = FlowHash::of(&FlowWords::from(&key), table.key).slot(table.count);
+        let epoch = self.words(1).unwrap()[slot as usize].epoch();
+        let seen = FlowSeen::new(self.controller.plane.now, FlowState::Open);
+        let entry = FlowEntry { owner: FlowOwner::new(owner, epoch, 0), seen };
+        self.controller.plane.flows.insert(key, entry);
+    }
+
     /// The state directory becomes a place where nothing can be written.
     pub fn forbid_state(&mut self) {
         let file = self.state.path().join("a-file");
         std::fs::write(&file, "").unwrap();
         self.controller.state_file = StateFile::in_directory(&file);
+        self.controller.overrides_file = OverridesFile::beside(self.controller.state_file.path());
     }
 
     pub fn writes(&mut self) -> Vec<crate::dataplane::Write> {
