@@ -12,9 +12,11 @@
 //! them. [`load`] is what the daemon calls, [`check`] what the command line does.
 
 mod advice;
+mod backends_file;
 mod check;
 mod conflicts;
 mod duration;
+mod fit;
 mod host;
 mod identity;
 mod load;
@@ -30,17 +32,20 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use backends_file::read_backends;
 pub use check::{CheckOutcome, check};
+pub use fit::Fit;
 pub use host::{Comparison, HostFacts, Network};
 pub use identity::{BackendKey, Frontend, ServiceKey};
 pub use load::{load, parse, parse_for};
 pub use model::{
-    Backend, Config, Control, Health, Idle, InitialState, Interface, Limits, Mode, NatLog,
-    OnBackendDead, OnExit, OuterSource, PortRange, Ports, Prefix, Protocol, Scheduler, Seed,
-    Service, Snat, TcpHealth, Tunnel, UdpFlows, Unserved, XdpMode,
+    Backend, Config, Control, Discovery, Dns, Family, Health, Idle, InitialState, Interface,
+    Limits, Mode, NameSource, NatLog, OnBackendDead, OnExit, Origin, OuterSource, PortRange, Ports,
+    Prefix, Protocol, Question, QuestionKind, Scheduler, Seed, Service, Snat, TcpHealth, Tunnel,
+    UdpFlows, Unserved, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
-pub use ranges::default_table_size;
+pub use ranges::{DEFAULT_WEIGHT, WEIGHT_MAX, default_table_size};
 pub use raw::nearest::nearest;
 pub use report::Severity;
 pub use show::effective_yaml;

@@ -20,6 +20,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
+    discovered::Discovered,
     inspection::{Inspected, Wanted, inspect},
     notify::{Notice, notify},
     own_host::{self, OwnHost},
@@ -34,8 +35,9 @@ use crate::{
         types::{ConfigStats, InterfaceMode, InterfaceStats, Stats},
     },
     config::OnExit,
-    control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
+    control::{ControlError, Controller, Interfaces, Surroundings, way_problems},
     dataplane::{BackendStats, Kernel, KernelSlots},
+    discovery::News,
     health::{HealthEvent, Prober},
     loader::{Attacher, NewTables, PinDir, unload},
     nat::{Logger, NatTables, Registry},
@@ -50,6 +52,7 @@ pub struct Inputs {
     pub next_hops: watch::Receiver<Arc<NextHops>>,
     pub links: watch::Receiver<Arc<Links>>,
     pub addresses: watch::Receiver<Arc<LocalAddresses>>,
+    pub discovered: mpsc::Receiver<News>,
     pub hang_up: Signal,
     pub terminate: Signal,
     pub interrupt: Signal,
@@ -71,6 +74,7 @@ pub struct Daemon {
     pub own_host: OwnHost,
     pub monitor: Arc<Monitor>,
     pub prober: Prober,
+    pub discovery: Discovered,
     pub backend_stats: Arc<BackendStats>,
     pub health_file: HealthFile,
     /// Since it was last written.
@@ -109,6 +113,7 @@ impl Daemon {
                 Some(event) = self.inputs.health.recv() => self.health_changed(event),
                 Ok(()) = self.inputs.next_hops.changed() => self.next_hops_changed(),
                 Ok(()) = self.inputs.addresses.changed() => self.addresses_changed(),
+                Some(news) = self.inputs.discovered.recv() => self.discovered(news),
                 Ok(()) = self.inputs.links.changed() => self.follow_interfaces(),
                 () = sleep_until(slots_due) => {}
                 Some(request) = self.inputs.requests.recv() => self.answer(request, &turn),
@@ -192,7 +197,7 @@ impl Daemon {
         }
     }
 
-    fn follow_interfaces(&mut self) {
+    pub(super) fn follow_interfaces(&mut self) {
         let links = self.inputs.links.borrow_and_update().clone();
         self.interfaces.follow(&links, &self.controller.config().interfaces);
         self.follow_own_host();
@@ -216,7 +221,10 @@ impl Daemon {
                     error!("{error}; trying again");
                 }
             }
-            Chore::Refresh => self.refresh(),
+            Chore::Refresh => {
+                self.refresh();
+                self.retry_discovered();
+            }
             Chore::NextHops => {
                 self.monitor.watch(self.controller.next_hop_targets());
                 for address in self.controller.unresolved() {
@@ -224,7 +232,10 @@ impl Daemon {
                 }
             }
             Chore::Interfaces => self.follow_interfaces(),
-            Chore::Remember => self.remember_health(),
+            Chore::Remember => {
+                self.remember_health();
+                self.discovery.remember();
+            }
             Chore::Inspect => self.inspect(turn),
         }
     }
@@ -307,9 +318,12 @@ impl Daemon {
     }
 
     fn apply(&mut self, accepted: Accepted) -> Result<Reloaded, ControlError> {
-        let Accepted { loaded, readers, tables } = accepted;
+        let Accepted { loaded, found, readers, tables } = accepted;
         let refused = tables.and_then(|tables| self.use_tables(tables).err());
-        let mut answer = self.controller.reload(loaded.config)?;
+        let (candidate, config) = self.discovery.consider(loaded.config, found);
+        let mut answer = self.put_in_force(config)?;
+        self.discovery.take(candidate);
+        answer.warnings.extend(self.discovery.warnings());
         self.config_warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         answer.warnings.extend(self.config_warnings.iter().cloned());
         answer.warnings.extend(refused.map(|error| format!("limits.nat_flows: {error:#}")));
@@ -319,10 +333,6 @@ impl Daemon {
         self.loaded_at = SystemTime::now();
         self.last_error = None;
         self.logger.configure(self.controller.config().nat_log.clone());
-        self.health_changed = true;
-        self.prober.set_targets(targets(self.controller.config()));
-        self.monitor.watch(self.controller.next_hop_targets());
-        self.follow_interfaces();
         Ok(answer)
     }
 
@@ -356,7 +366,7 @@ impl Daemon {
             InterfaceStats { egress, ..turn.traffic.describe(one) }
         });
         let loaded_at = self.loaded_at.duration_since(UNIX_EPOCH);
-        self.controller.stats(Surroundings {
+        let mut stats = self.controller.stats(Surroundings {
             instance: self.lock.instance().to_string(),
             uptime: self.started.elapsed().as_secs(),
             config: ConfigStats {
@@ -370,18 +380,22 @@ impl Daemon {
             nat_log: self.logger.stats(),
             warnings: [
                 &self.config_warnings[..],
+                &self.discovery.warnings(),
                 &turn.findings[..],
                 &self.way_problems[..],
                 &self.own_host.troubles[..],
                 turn.refusals.warnings(),
             ]
             .concat(),
-        })
+        })?;
+        self.discovery.describe(&mut stats.services, self.controller.config());
+        Ok(stats)
     }
 
     fn stop(self) -> anyhow::Result<()> {
         notify(Notice::Stopping);
         write_health(&self.health_file, &self.controller.to_remember());
+        self.discovery.remember_now();
         match self.controller.config().on_exit {
             OnExit::Keep => info!(
                 "stopped; the XDP program forwards on. `lb-daemon unload --instance {}` ends that",

@@ -8,10 +8,13 @@ use std::{
 
 use anyhow::{Context, bail};
 use nix::unistd::{Gid, Group};
-use tokio::sync::{Semaphore, mpsc::Sender, oneshot};
+use tokio::sync::{Semaphore, mpsc::Sender, oneshot, watch};
 use tracing::{info, warn};
 
-use super::notify::{Notice, notify};
+use super::{
+    discovered::find,
+    notify::{Notice, notify},
+};
 use crate::{
     api::{
         Handler,
@@ -20,6 +23,7 @@ use crate::{
     },
     config::{self, Comparison, Config, Loaded, Severity},
     dataplane::Clock,
+    discovery::{News, Wanted, questions},
     loader::{MapSizes, NewTables, PinDir, object},
     nat::{Page, Query, Registry},
 };
@@ -40,6 +44,8 @@ pub enum Request {
 #[derive(Debug)]
 pub struct Accepted {
     pub loaded: Loaded,
+    /// Backends in files, and of names that are new.
+    pub found: Vec<News>,
     /// The group that `control.group` names.
     pub readers: Option<Gid>,
     /// Tables of translated flows, if they are to be of another size.
@@ -53,6 +59,8 @@ pub struct Requests {
     pub config_path: PathBuf,
     /// Flows are looked for beside the control loop.
     pub flows: FlowSource,
+    /// The file's configuration that is in force.
+    pub in_force: watch::Receiver<Wanted>,
 }
 
 /// Translated flows, and the clock that their times are in.
@@ -97,7 +105,11 @@ impl Requests {
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || this.read()).await;
         match read.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))? {
-            Ok(accepted) => self.ask(|reply| Request::Apply(Box::new(accepted), reply)).await,
+            Ok(mut accepted) => {
+                let known = questions(&self.in_force.borrow());
+                accepted.found = find(&accepted.loaded.config, &|one| known.contains(one)).await;
+                self.ask(|reply| Request::Apply(Box::new(accepted), reply)).await
+            }
             Err(problems) => Err(Error::bad_configuration(self.config_path.display(), problems)),
         }
     }
@@ -112,7 +124,7 @@ impl Requests {
             .new_tables(&loaded.config)
             .and_then(|tables| Ok((tables, readers(&loaded.config)?)));
         let (tables, readers) = tables.map_err(|error| vec![format!("{error:#}")])?;
-        Ok(Accepted { loaded, readers, tables })
+        Ok(Accepted { loaded, found: Vec::new(), readers, tables })
     }
 
     /// Tables of the size that `config` asks for, if the present ones are of

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     RunOptions,
+    discovered::Discovered,
     events::{Daemon, Inputs},
     notify::{Notice, notify},
     own_host::{self, OwnHost},
@@ -29,6 +30,7 @@ use crate::{
     config::{self, Comparison, Config, Loaded, Severity},
     control::{Controller, Interfaces, Parts, targets},
     dataplane::{BackendStats, DataPlane, Kernel, KernelSlots},
+    discovery::AnswerFile,
     health::Prober,
     loader::{self, MapSizes, PinDir, object},
     nat::{self, Directory, Events, Logger, NatTables, Registry},
@@ -66,6 +68,8 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let plane = Kernel::open(&pins, loaded.clock)?;
     let clock = plane.clock()?;
     let nat = Arc::new(Registry::new(NatTables::open(&pins)?, Directory::empty(plane.ticks())));
+    let answers = AnswerFile::beside(state_file.path());
+    let (discovery, config, discovered) = Discovered::start(config, answers).await;
     let parts = Parts {
         plane,
         slots: KernelSlots::open(&pins)?,
@@ -104,7 +108,12 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
 
     let (sender, requests) = mpsc::channel(REQUESTS);
     let flows = FlowSource::new(nat.clone(), clock.try_clone()?, pins.clone());
-    let handler = Requests { sender, config_path: config_path.clone(), flows };
+    let handler = Requests {
+        sender,
+        config_path: config_path.clone(),
+        flows,
+        in_force: discovery.wanted(),
+    };
     let nat_log = controller.config().nat_log.clone();
     let logger = Logger::start(Events::open(&pins)?, nat.clone(), clock.try_clone()?, nat_log)?;
     let ends = logger.clone();
@@ -119,6 +128,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         next_hops: monitor.next_hops(),
         links: monitor.links(),
         addresses: monitor.addresses(),
+        discovered,
         hang_up: signal(SignalKind::hangup())?,
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
@@ -142,6 +152,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         own_host,
         monitor,
         prober,
+        discovery,
         backend_stats,
         health_file,
         health_changed: true,

@@ -18,7 +18,7 @@ mod service;
 pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
 pub use nat::{NatLogStats, NatStats};
-pub use service::{AnyPort, Port, ServiceStats, SlotStats};
+pub use service::{AnyPort, Port, ServiceStats, SlotStats, SourceStats};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -5,6 +5,7 @@
 //! two services claim the same (VIP, protocol, port), and everything fits the
 //! maps. Serialised, it is a configuration file again.
 
+mod discovery;
 mod mode;
 mod nat;
 mod service;
@@ -13,6 +14,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
+pub use discovery::{Discovery, Dns, Family, NameSource, Origin, Question, QuestionKind};
 pub use mode::{Mode, OuterSource, Prefix, Tunnel};
 pub use nat::{NatLog, PortRange, Snat};
 pub use service::{
@@ -30,6 +32,7 @@ pub struct Config {
     pub limits: Limits,
     /// This host's own connections to VIPs are balanced, too.
     pub local_clients: bool,
+    pub dns: Dns,
     /// `None`: translated flows are not logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nat_log: Option<NatLog>,

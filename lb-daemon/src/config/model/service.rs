@@ -4,7 +4,11 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use serde::Serialize;
 
-use super::{super::duration, mode::Mode};
+use super::{
+    super::duration,
+    discovery::{Discovery, Origin},
+    mode::Mode,
+};
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Service {
@@ -36,7 +40,10 @@ pub struct Service {
     /// What this service says; ask [`Config::vips`] for a VIP's policy.
     pub unserved: Unserved,
     pub on_backend_dead: OnBackendDead,
+    /// Those that the file lists and, once expanded, those that were found.
     pub backends: Vec<Backend>,
+    #[serde(flatten)]
+    pub discovery: Discovery,
 }
 
 impl Service {
@@ -178,4 +185,6 @@ pub struct Backend {
     /// `None`: the port that the client used. Only in the modes that translate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    #[serde(skip)]
+    pub origin: Origin,
 }
