@@ -41,7 +41,7 @@ fn a_bad_file_is_refused_with_the_place_of_each_problem() {
 - {name: p, address: 10.0.0.5, port: 8080}
 ";
     let expected = "\
-web.yaml:1:38: [0].weight: -1 is not a weight; give a whole number from 0 to 1000
+web.yaml:1:40: [0].weight: -1 is not a weight; give a whole number from 0 to 1000
 web.yaml:2:10: [1].name: backend a is already at line 1, column 10; remove or change one of the two
 web.yaml:2:22: [1].address: address 10.0.0.2 is already at line 1, column 22; remove or change one of the two
 web.yaml:3:10: [2].name: backend listed is listed in service web too; remove it here or there

@@ -94,7 +94,7 @@ const SERVICES: [(&str, &str); 24] = [
     ),
     (
         "{VIP}backends: [web-1]",
-        "7:16: services[0].backends[0]: a map of keys and values belongs here; the keys are: name, address, weight, port",
+        "7:16: services[0].backends[0]: a map of keys and values belongs here; the keys are: name, address, dns, srv, family, weight, port",
     ),
     (
         "{VIP}{BACKENDS}health: tcp",
