@@ -108,12 +108,8 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
 
     let (sender, requests) = mpsc::channel(REQUESTS);
     let flows = FlowSource::new(nat.clone(), clock.try_clone()?, pins.clone());
-    let handler = Requests {
-        sender,
-        config_path: config_path.clone(),
-        flows,
-        in_force: discovery.wanted(),
-    };
+    let handler =
+        Requests { sender, config_path: config_path.clone(), flows, in_force: discovery.wanted() };
     let nat_log = controller.config().nat_log.clone();
     let logger = Logger::start(Events::open(&pins)?, nat.clone(), clock.try_clone()?, nat_log)?;
     let ends = logger.clone();

@@ -20,6 +20,7 @@ mod expand;
 mod files;
 mod memory;
 mod names;
+mod resolve;
 mod round;
 mod schedule;
 mod watch;
@@ -32,6 +33,7 @@ pub use expand::{Expanded, expand};
 pub use files::{follow as follow_files, read_all};
 pub use memory::AnswerFile;
 pub use names::{follow as follow_names, look_up};
+pub use resolve::{Resolved, resolve};
 pub use round::{Addresses, Endpoint, Host, Hosts, Round, Target};
 
 use crate::config::{Config, Question};

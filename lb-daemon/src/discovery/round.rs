@@ -56,6 +56,8 @@ pub enum Addresses {
     Failed(String),
 }
 
+type IsFamily = fn(&IpAddr) -> bool;
+
 impl Round {
     /// What holds after this when `before` held.
     pub fn merge(&self, before: &[Endpoint]) -> Vec<Endpoint> {
@@ -100,7 +102,7 @@ impl Host {
     }
 
     /// What was known of this host, under what is said of it now.
-    fn known(&self, before: &[Endpoint], is_family: fn(&IpAddr) -> bool) -> Vec<Endpoint> {
+    fn known(&self, before: &[Endpoint], is_family: IsFamily) -> Vec<Endpoint> {
         let same = before.iter().filter(|one| {
             let Target { host, port, .. } = &one.target;
             *host == self.target.host && *port == self.target.port && is_family(&one.address)
@@ -108,7 +110,7 @@ impl Host {
         same.map(|one| Endpoint { address: one.address, target: self.target.clone() }).collect()
     }
 
-    fn families(&self) -> [(&Addresses, fn(&IpAddr) -> bool); 2] {
+    fn families(&self) -> [(&Addresses, IsFamily); 2] {
         [(&self.v4, IpAddr::is_ipv4), (&self.v6, IpAddr::is_ipv6)]
     }
 

@@ -45,9 +45,10 @@ impl Watch {
             | AddWatchFlags::IN_MOVED_FROM
             | AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE;
-        let watch = |directory: &PathBuf| inotify.add_watch(directory, events).is_ok();
-        // All of them, also behind one that is not there.
-        let whole = directories.iter().map(watch).fold(true, |all, one| all && one);
+        let mut whole = true;
+        for directory in &directories {
+            whole &= inotify.add_watch(directory, events).is_ok();
+        }
         // SAFETY: the descriptor is owned by what is registered, which neither
         // replaces nor closes it, and is dropped after its registration.
         let inotify =

@@ -47,6 +47,7 @@ impl<'a> NameServer<'a> {
             .args(["--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file"])
             .args(["--no-resolv", "--no-hosts", "--local=/lab/", "--local-ttl=1"])
             .args(["--log-facility=-", "--log-queries"])
+            .arg(format!("--srv-host=_http._tcp.lab,{NAME},80,1,7"))
             .arg(format!("--addn-hosts={}", self.hosts().display()));
         let log = self.lab.file("dnsmasq.log");
         self.process = Some(Process::spawn(&mut command, &log).unwrap());
@@ -224,6 +225,35 @@ fn a_start_without_an_answer_waits_for_nobody() {
     daemon.wait_for("both families are found", |stats| served_by(stats, &all)).unwrap();
     let tally = call(&site.lab.client, WEB, 80, 40).complete();
     assert!((1..=3).all(|number| tally.of(&format!("web-{number}")) > 0), "{tally:?}");
+}
+
+/// Claims: a reload that names what it listed before asks first, so that no request fails;
+/// SRV records give ports and weights; `check --resolve` shows what it will be.
+#[test]
+fn a_reload_from_addresses_to_services_breaks_nothing() {
+    let site = Site::new(2);
+    let server = NameServer::start(&site.lab, &addresses(&[1]));
+    let nat = |backends: &str| {
+        config(&format!("    backends: [{backends}]\n")).replace("mode: dsr", "mode: nat")
+    };
+    let listed = nat(&format!("{{ name: a, address: {}, port: 80 }}", backend(1)));
+    let named = nat(&format!("{{ name: w, srv: _http._tcp.lab }}, {{ name: v, dns: {NAME}2 }}"));
+    let daemon = Daemon::start(&site.lab, &listed).unwrap();
+    let tally = calling(&site, || {
+        daemon.write_config(&named).unwrap();
+        let check =
+            daemon.command("check").arg("--resolve").arg("--config").arg(daemon.config_path());
+        let check = check.output().unwrap();
+        let said = String::from_utf8_lossy(&check.stderr).into_owned();
+        assert!(said.contains("w@10.0.0.11 (srv _http._tcp.lab): weight 7, port 80"), "{said}");
+        assert!(said.contains(&format!("dns {NAME}2: {NAME}2: there is no such name")), "{said}");
+        daemon.reconfigure(&named).unwrap();
+        let stats = daemon.stats().unwrap();
+        let found = stats.backend("web", "w@10.0.0.11");
+        assert_eq!((found["weight"].as_u64(), found["state"].as_str()), (Some(7), Some("up")));
+    });
+    tally.complete();
+    drop(server);
 }
 
 /// Claims: a file is read when it is replaced; a bad one changes nothing, and stats say
