@@ -24,6 +24,8 @@ use crate::config::{Config, Question, QuestionKind};
 const ROOM: usize = 32;
 /// Hosts of one service whose addresses are asked for.
 const MOST_HOSTS: usize = 256;
+/// A service's many hosts may be asked for at servers that are slow.
+const LONGEST_ROUND: Duration = Duration::from_secs(60);
 /// When nothing is due.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -102,14 +104,20 @@ fn bounds(config: &Config) -> Bounds {
 }
 
 async fn ask(client: Client, question: Question) -> (Question, Round) {
-    let round = match question.kind {
-        QuestionKind::Dns => {
-            let target = Target { host: question.name.clone(), port: None, weight: None };
-            let (host, ttl) = addresses(&client, target, &question).await;
-            Round { hosts: Hosts::Known(vec![host]), ttl }
+    let round = timeout(LONGEST_ROUND, async {
+        match question.kind {
+            QuestionKind::Dns => {
+                let target = Target { host: question.name.clone(), port: None, weight: None };
+                let (host, ttl) = addresses(&client, target, &question).await;
+                Round { hosts: Hosts::Known(vec![host]), ttl }
+            }
+            QuestionKind::Srv => services(&client, &question).await,
         }
-        QuestionKind::Srv => services(&client, &question).await,
-    };
+    });
+    let round = round.await.unwrap_or_else(|_| {
+        let why = format!("{}: not answered in full within {LONGEST_ROUND:?}", question.name);
+        Round { hosts: Hosts::Unknown(why), ttl: None }
+    });
     (question, round)
 }
 
