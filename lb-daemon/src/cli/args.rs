@@ -97,6 +97,7 @@ Examples:
   lb-daemon check --config lb.yaml
   lb-daemon check --config lb.yaml --show     what it means, with every default
   lb-daemon check --config lb.yaml --file-only
+  lb-daemon check --config lb.yaml --resolve  what the names of backends have now
 
 See `lb-daemon --help` for exit codes.")]
 pub struct Check {
@@ -106,6 +107,10 @@ pub struct Check {
     /// Print the configuration with every default filled in
     #[arg(long)]
     pub show: bool,
+
+    /// Ask for the names of backends, too, and say what they have
+    #[arg(long)]
+    pub resolve: bool,
 
     /// Do not compare the file with this host: it is for another one
     #[arg(long)]

@@ -65,7 +65,9 @@ fn nothing_to_log(file: &File, config: &Config, report: &mut Report) {
 }
 
 fn pool(typed: &raw::Service, service: &Service, report: &mut Report) {
-    if service.backends.is_empty() {
+    if service.discovery.is_used() {
+        // Who is there is known when it has been found.
+    } else if service.backends.is_empty() {
         let help = "its packets are dropped (no_backend) until it has one";
         report.warning(place(typed), "the service has no backends", help);
     } else if service.backends.iter().all(|backend| backend.weight == 0) {

@@ -7,6 +7,7 @@ use super::{
     load,
     model::Config,
     problem::{Loaded, Problem},
+    read_backends,
 };
 
 /// What `check` found. Displayed: one problem or warning a line, then a summary.
@@ -37,16 +38,25 @@ impl CheckOutcome {
     }
 }
 
-/// Reads and checks the file at `path`, against a host if there is one.
+/// Reads and checks the file at `path`, against a host if there is one, and
+/// the files of backends that it names.
 pub fn check(path: &Path, host: Option<&Comparison>) -> CheckOutcome {
     match load(path, host) {
         Ok(Loaded { config, warnings }) => {
-            CheckOutcome { config: Some(config), problems: Vec::new(), warnings }
+            let problems = backends_files(&config);
+            CheckOutcome { config: problems.is_empty().then_some(config), problems, warnings }
         }
         Err(refused) => {
             CheckOutcome { config: None, problems: refused.problems, warnings: Vec::new() }
         }
     }
+}
+
+fn backends_files(config: &Config) -> Vec<Problem> {
+    let files = config.services.iter().filter_map(|service| {
+        read_backends(service.discovery.file.as_ref()?, config, service).err()
+    });
+    files.flat_map(|refused| refused.problems).collect()
 }
 
 fn good(config: &Config, warnings: usize) -> String {

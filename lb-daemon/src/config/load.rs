@@ -21,16 +21,24 @@ use super::{
 pub fn load(path: &Path, host: Option<&Comparison>) -> Result<Loaded, Problems> {
     let name = path.display().to_string();
     let mut report = Report::new(&name);
+    match text(path, "give the path of a readable file with --config", &mut report) {
+        Some(text) => parse_for(&name, &text, host),
+        None => report.finish(None),
+    }
+}
+
+/// The text of the file at `path`, or problems in the report; `help` is for a
+/// file that cannot be read.
+pub(super) fn text(path: &Path, help: &str, report: &mut Report) -> Option<String> {
     let bytes = match read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let message = format!("cannot be read: {error}");
-            report.whole_file(message, "give the path of a readable file with --config");
-            return report.finish(None);
+            report.whole_file(format!("cannot be read: {error}"), help);
+            return None;
         }
     };
     match String::from_utf8(bytes) {
-        Ok(text) => parse_for(&name, &text, host),
+        Ok(text) => Some(text),
         Err(error) => {
             let good =
                 String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
@@ -40,7 +48,7 @@ pub fn load(path: &Path, host: Option<&Comparison>) -> Result<Loaded, Problems> 
                 "this is not UTF-8 text",
                 "save the file as UTF-8",
             );
-            report.finish(None)
+            None
         }
     }
 }

@@ -48,7 +48,8 @@ const fn time(what: &'static str, min: Duration, max: Duration, default: Duratio
 
 pub(super) const PORT: Number = number("a port", 1, 65_535);
 pub(super) const WEIGHT: Number = number("a weight", 0, 1000);
-pub(super) const DEFAULT_WEIGHT: u32 = 1;
+pub const DEFAULT_WEIGHT: u32 = 1;
+pub const WEIGHT_MAX: u32 = WEIGHT.max;
 pub(super) const TABLE_SIZE: Number = number("a table size", 251, 65_537);
 pub(super) const TTL: Number = number("a TTL", 1, 255);
 pub(super) const DEFAULT_TTL: u32 = 64;
@@ -78,6 +79,12 @@ pub(super) const ARMING: Time = time("an arming time", ms(100), seconds(60), ms(
 
 pub(super) const DRAIN: Time = time("a time to drain", seconds(0), DAY, seconds(30));
 pub(super) const SLOW_START: Time = time("a time to start", seconds(0), seconds(3600), seconds(0));
+/// Backends of a service that discovers some.
+pub(super) const BACKENDS: Number = number("a number of backends", 1, 4096);
+pub(super) const DEFAULT_MAX_BACKENDS: u32 = 64;
+pub(super) const MIN_REFRESH: Time = time("a time", seconds(1), seconds(3600), seconds(1));
+pub(super) const MAX_REFRESH: Time = time("a time", seconds(1), DAY, seconds(3600));
+pub(super) const DNS_TIMEOUT: Time = time("a timeout", ms(100), seconds(10), seconds(2));
 
 pub(super) const SLOT_SPACE: Number = number("a number of slots", 65_537, 1 << 27);
 pub(super) const DEFAULT_SLOT_SPACE: u32 = abi::DEFAULT_SLOT_SPACE;

@@ -81,26 +81,31 @@ impl Report {
     }
 
     /// The outcome, in the order of the file.
-    pub fn finish(mut self, config: Option<Config>) -> Result<Loaded, Problems> {
+    pub fn finish(self, config: Option<Config>) -> Result<Loaded, Problems> {
+        let warnings = self.accepted()?;
+        // A file without a configuration has a problem.
+        config.map(|config| Loaded { config, warnings }).ok_or(Problems { problems: Vec::new() })
+    }
+
+    /// Its warnings, unless there are problems.
+    fn accepted(mut self) -> Result<Vec<Problem>, Problems> {
         self.problems.sort_by_key(|problem| problem.position);
         // A wrong default is found anew by every service that takes it.
         self.problems.dedup();
         self.warnings.sort_by_key(|warning| warning.position);
         self.warnings.dedup();
-        match config {
-            Some(config) if self.problems.is_empty() => {
-                Ok(Loaded { config, warnings: self.warnings })
-            }
-            _ => {
-                if self.more > 0 {
-                    self.whole_file(
-                        format!("{} more problems", self.more),
-                        "mend those above first",
-                    );
-                }
-                Err(Problems { problems: self.problems })
-            }
+        if self.problems.is_empty() {
+            return Ok(self.warnings);
         }
+        if self.more > 0 {
+            self.whole_file(format!("{} more problems", self.more), "mend those above first");
+        }
+        Err(Problems { problems: self.problems })
+    }
+
+    /// `value`, if nothing is wrong with it.
+    pub fn outcome<T>(self, value: T) -> Result<T, Problems> {
+        self.accepted().map(|_| value)
     }
 
     fn has_room(&mut self) -> bool {

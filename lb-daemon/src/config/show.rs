@@ -7,19 +7,73 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::duration;
-use super::model::{
-    Config, DrainTime, Mode, OuterSource, PortRange, Ports, Seed, Tunnel, UdpFlows,
+use serde_yaml::Value;
+
+use super::{
+    duration,
+    model::{
+        Config, Discovery, DrainTime, Mode, NameSource, OuterSource, PortRange, Ports, Question,
+        QuestionKind, Seed, Tunnel, UdpFlows,
+    },
 };
 
 const HIDDEN_SEED: &str = "# seed: (set in the file, not shown)\n";
 
 /// The configuration with every default filled in, as YAML.
 pub fn effective_yaml(config: &Config) -> String {
-    let yaml = serde_yaml::to_string(config).expect("a map of strings, numbers and lists");
+    let yaml = tree(config).and_then(|tree| serde_yaml::to_string(&tree));
+    let yaml = yaml.expect("a map of strings, numbers and lists");
     match config.seed {
         Seed::Text(_) => format!("{HIDDEN_SEED}{yaml}"),
         Seed::Generated | Seed::File(_) => yaml,
+    }
+}
+
+/// With the entries that stand for a name's backends among the backends.
+fn tree(config: &Config) -> Result<Value, serde_yaml::Error> {
+    let mut tree = serde_yaml::to_value(config)?;
+    let services = tree.get_mut("services").and_then(Value::as_sequence_mut);
+    for (shown, service) in services.into_iter().flatten().zip(&config.services) {
+        if let Some(backends) = shown.get_mut("backends").and_then(Value::as_sequence_mut) {
+            for source in &service.discovery.names {
+                backends.push(serde_yaml::to_value(source)?);
+            }
+        }
+    }
+    Ok(tree)
+}
+
+impl Serialize for Discovery {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(file) = &self.file {
+            map.serialize_entry("backends_file", file)?;
+        }
+        if self.is_used() {
+            map.serialize_entry("max_backends", &self.max_backends)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for NameSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Question { kind, name, family } = &self.question;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", &self.name)?;
+        map.serialize_entry(kind.key(), name)?;
+        map.serialize_entry("family", family)?;
+        if *kind == QuestionKind::Dns {
+            map.serialize_entry("weight", &self.weight)?;
+        }
+        if let Some(port) = self.port {
+            map.serialize_entry("port", &port)?;
+        }
+        map.serialize_entry("state", &self.state)?;
+        if let Some(drain) = &self.drain {
+            map.serialize_entry("drain", drain)?;
+        }
+        map.end()
     }
 }
 

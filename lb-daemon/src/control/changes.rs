@@ -145,6 +145,18 @@ impl Comparison<'_> {
                         });
                         moved = true;
                     }
+                    if before.port != backend.port {
+                        let port = |port: Option<u16>| match port {
+                            Some(port) => format!("port {port}"),
+                            None => "the client's port".to_owned(),
+                        };
+                        self.change(&format!(
+                            "backend {} ({address}): {} instead of {}, for new flows",
+                            backend.name,
+                            port(backend.port),
+                            port(before.port)
+                        ));
+                    }
                     if before.weight != backend.weight {
                         self.change(&format!(
                             "backend {} ({address}): weight {} instead of {}{}",

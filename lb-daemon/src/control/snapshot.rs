@@ -155,6 +155,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 .and_then(|live| live.selection.as_ref())
                 .is_some_and(|selection| selection.fail_open),
             backends,
+            // Told by discovery.
+            sources: Vec::new(),
         })
     }
 
@@ -194,6 +196,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         BackendStats {
             name: backend.name.clone(),
             address: backend.address.to_string(),
+            origin: backend.origin.to_string(),
             state,
             reason,
             since,

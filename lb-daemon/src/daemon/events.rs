@@ -20,6 +20,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
+    discovered::Discovered,
     inspection::{Inspected, Wanted, inspect},
     notify::{Notice, notify},
     own_host::{self, OwnHost},
@@ -34,8 +35,9 @@ use crate::{
         types::{ConfigStats, Event, EventKind, InterfaceMode, InterfaceStats, Stats},
     },
     config::OnExit,
-    control::{ControlError, Controller, Interfaces, Surroundings, targets, way_problems},
+    control::{ControlError, Controller, Interfaces, Surroundings, way_problems},
     dataplane::{BackendStats, Kernel, KernelSlots},
+    discovery::News,
     events::Journal,
     health::{HealthEvent, Prober},
     loader::{Attacher, NewTables, PinDir, unload},
@@ -51,6 +53,7 @@ pub struct Inputs {
     pub next_hops: watch::Receiver<Arc<NextHops>>,
     pub links: watch::Receiver<Arc<Links>>,
     pub addresses: watch::Receiver<Arc<LocalAddresses>>,
+    pub discovered: mpsc::Receiver<News>,
     pub hang_up: Signal,
     pub terminate: Signal,
     pub interrupt: Signal,
@@ -72,6 +75,7 @@ pub struct Daemon {
     pub own_host: OwnHost,
     pub monitor: Arc<Monitor>,
     pub prober: Prober,
+    pub discovery: Discovered,
     pub backend_stats: Arc<BackendStats>,
     pub health_file: HealthFile,
     /// Since it was last written.
@@ -113,6 +117,7 @@ impl Daemon {
                 Some(event) = self.inputs.health.recv() => self.health_changed(event),
                 Ok(()) = self.inputs.next_hops.changed() => self.next_hops_changed(),
                 Ok(()) = self.inputs.addresses.changed() => self.addresses_changed(),
+                Some(news) = self.inputs.discovered.recv() => self.discovered(news),
                 Ok(()) = self.inputs.links.changed() => self.follow_interfaces(),
                 () = sleep_until(slots_due) => {}
                 Some(request) = self.inputs.requests.recv() => self.answer(request, &turn),
@@ -162,7 +167,7 @@ impl Daemon {
         self.health_changed = true;
     }
 
-    fn tell_time(&mut self) {
+    pub(super) fn tell_time(&mut self) {
         self.controller.view_mut().tell_time(SystemTime::now());
     }
 
@@ -200,7 +205,7 @@ impl Daemon {
         }
     }
 
-    fn follow_interfaces(&mut self) {
+    pub(super) fn follow_interfaces(&mut self) {
         let links = self.inputs.links.borrow_and_update().clone();
         self.interfaces.follow(&links, &self.controller.config().interfaces);
         self.follow_own_host();
@@ -227,6 +232,7 @@ impl Daemon {
             Chore::Refresh => {
                 self.tell_time();
                 self.refresh();
+                self.retry_discovered();
             }
             Chore::NextHops => {
                 self.monitor.watch(self.controller.next_hop_targets());
@@ -237,6 +243,7 @@ impl Daemon {
             Chore::Interfaces => self.follow_interfaces(),
             Chore::Remember => {
                 self.remember_health();
+                self.discovery.remember();
                 self.note_warnings(turn);
             }
             Chore::Inspect => self.inspect(turn),
@@ -245,7 +252,8 @@ impl Daemon {
 
     /// Tells of warnings that have come up, or gone, since the last second.
     fn note_warnings(&mut self, turn: &Turn) {
-        let found = turn.findings.iter().chain(&self.way_problems);
+        let discovered = self.discovery.warnings();
+        let found = turn.findings.iter().chain(&self.way_problems).chain(&discovered);
         let mut now: BTreeMap<String, String> =
             found.map(|one| (one.clone(), one.clone())).collect();
         // What is behind the colon has numbers that grow.
@@ -343,9 +351,12 @@ impl Daemon {
     }
 
     fn apply(&mut self, accepted: Accepted) -> Result<Reloaded, ControlError> {
-        let Accepted { loaded, readers, tables, now } = accepted;
+        let Accepted { loaded, found, readers, tables, now } = accepted;
         let refused = tables.and_then(|tables| self.use_tables(tables).err());
-        let mut answer = self.controller.reload(loaded.config, now)?;
+        let (candidate, config) = self.discovery.consider(loaded.config, found);
+        let mut answer = self.put_in_force(config, now)?;
+        self.discovery.take(candidate);
+        answer.warnings.extend(self.discovery.warnings());
         self.config_warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         answer.warnings.extend(self.config_warnings.iter().cloned());
         answer.warnings.extend(refused.map(|error| format!("limits.nat_flows: {error:#}")));
@@ -355,10 +366,6 @@ impl Daemon {
         self.loaded_at = SystemTime::now();
         self.last_error = None;
         self.logger.configure(self.controller.config().nat_log.clone());
-        self.health_changed = true;
-        self.prober.set_targets(targets(self.controller.config()));
-        self.monitor.watch(self.controller.next_hop_targets());
-        self.follow_interfaces();
         Ok(answer)
     }
 
@@ -392,7 +399,7 @@ impl Daemon {
             InterfaceStats { egress, ..turn.traffic.describe(one) }
         });
         let loaded_at = self.loaded_at.duration_since(UNIX_EPOCH);
-        self.controller.stats(Surroundings {
+        let mut stats = self.controller.stats(Surroundings {
             instance: self.lock.instance().to_string(),
             uptime: self.started.elapsed().as_secs(),
             config: ConfigStats {
@@ -407,19 +414,23 @@ impl Daemon {
             nat_log: self.logger.stats(),
             warnings: [
                 &self.config_warnings[..],
+                &self.discovery.warnings(),
                 &turn.findings[..],
                 &self.way_problems[..],
                 &self.own_host.troubles[..],
                 turn.refusals.warnings(),
             ]
             .concat(),
-        })
+        })?;
+        self.discovery.describe(&mut stats.services, self.controller.config());
+        Ok(stats)
     }
 
     fn stop(self) -> anyhow::Result<()> {
         notify(Notice::Stopping);
         self.journal.announce(Event::new(EventKind::Stopping, "told to"));
         write_health(&self.health_file, &self.controller.to_remember());
+        self.discovery.remember_now();
         match self.controller.config().on_exit {
             OnExit::Keep => info!(
                 "stopped; the XDP program forwards on. `lb-daemon unload --instance {}` ends that",

@@ -3,9 +3,11 @@
 //! - [`start`]: from a configuration file to a running data path, in the order
 //!   in which packets may see it.
 //! - [`events`]: the loop that hands news to the controller.
+//! - [`discovered`]: backends that were found, on their way into that loop.
 //! - [`inspection`]: what drivers say, beside the loop.
 //! - [`requests`]: the control socket's and SIGHUP's way into that loop.
 
+mod discovered;
 mod events;
 mod inspection;
 mod notify;

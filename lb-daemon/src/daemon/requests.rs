@@ -10,12 +10,15 @@ use std::{
 use anyhow::{Context, bail};
 use nix::unistd::{Gid, Group};
 use tokio::{
-    sync::{Semaphore, mpsc::Sender, oneshot},
+    sync::{Semaphore, mpsc::Sender, oneshot, watch},
     time::timeout,
 };
 use tracing::{info, warn};
 
-use super::notify::{Notice, notify};
+use super::{
+    discovered::find,
+    notify::{Notice, notify},
+};
 use crate::{
     api::{
         Handler,
@@ -24,6 +27,7 @@ use crate::{
     },
     config::{self, Comparison, Config, Loaded, Severity},
     dataplane::Clock,
+    discovery::{News, Wanted, questions},
     events::Journal,
     loader::{MapSizes, NewTables, PinDir, object},
     nat::{Page, Query, Registry},
@@ -52,6 +56,8 @@ pub enum Request {
 #[derive(Debug)]
 pub struct Accepted {
     pub loaded: Loaded,
+    /// Backends in files, and of names that are new.
+    pub found: Vec<News>,
     /// The group that `control.group` names.
     pub readers: Option<Gid>,
     /// Flows of removed backends are cut off.
@@ -70,6 +76,8 @@ pub struct Requests {
     pub journal: Journal,
     /// Places for those who wait for events.
     pub followers: Arc<Semaphore>,
+    /// The file's configuration that is in force.
+    pub in_force: watch::Receiver<Wanted>,
 }
 
 /// Translated flows, and the clock that their times are in.
@@ -114,7 +122,11 @@ impl Requests {
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || this.read(now)).await;
         match read.map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))? {
-            Ok(accepted) => self.ask(|reply| Request::Apply(Box::new(accepted), reply)).await,
+            Ok(mut accepted) => {
+                let known = questions(&self.in_force.borrow());
+                accepted.found = find(&accepted.loaded.config, &|one| known.contains(one)).await;
+                self.ask(|reply| Request::Apply(Box::new(accepted), reply)).await
+            }
             Err(problems) => Err(Error::bad_configuration(self.config_path.display(), problems)),
         }
     }
@@ -129,7 +141,7 @@ impl Requests {
             .new_tables(&loaded.config)
             .and_then(|tables| Ok((tables, readers(&loaded.config)?)));
         let (tables, readers) = tables.map_err(|error| vec![format!("{error:#}")])?;
-        Ok(Accepted { loaded, readers, tables, now })
+        Ok(Accepted { loaded, found: Vec::new(), readers, tables, now })
     }
 
     /// Tables of the size that `config` asks for, if the present ones are of
@@ -209,7 +221,7 @@ impl Handler for Requests {
 }
 
 /// Only as many sentences as a line can hold; the log has all of them.
-fn some(sentences: &[String]) -> String {
+pub(super) fn some(sentences: &[String]) -> String {
     const SHOWN: usize = 5;
     let more = sentences.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };

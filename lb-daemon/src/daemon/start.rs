@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     RunOptions,
+    discovered::Discovered,
     events::{Daemon, Inputs},
     notify::{Notice, notify},
     own_host::{self, OwnHost},
@@ -30,6 +31,7 @@ use crate::{
     config::{self, Comparison, Config, Loaded, Severity},
     control::{Controller, Interfaces, Parts, targets},
     dataplane::{BackendStats, DataPlane, Kernel, KernelSlots},
+    discovery::AnswerFile,
     events::Journal,
     health::Prober,
     loader::{self, MapSizes, PinDir, object},
@@ -69,6 +71,8 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let clock = plane.clock()?;
     let nat = Arc::new(Registry::new(NatTables::open(&pins)?, Directory::empty(plane.ticks())));
     let journal = Journal::default();
+    let answers = AnswerFile::beside(state_file.path());
+    let (discovery, config, discovered) = Discovered::start(config, answers).await;
     let parts = Parts {
         plane,
         slots: KernelSlots::open(&pins)?,
@@ -116,6 +120,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         flows,
         journal: journal.clone(),
         followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        in_force: discovery.wanted(),
     };
     let nat_log = controller.config().nat_log.clone();
     let logger = Logger::start(Events::open(&pins)?, nat.clone(), clock.try_clone()?, nat_log)?;
@@ -131,6 +136,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         next_hops: monitor.next_hops(),
         links: monitor.links(),
         addresses: monitor.addresses(),
+        discovered,
         hang_up: signal(SignalKind::hangup())?,
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
@@ -158,6 +164,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         own_host,
         monitor,
         prober,
+        discovery,
         backend_stats,
         health_file,
         health_changed: true,

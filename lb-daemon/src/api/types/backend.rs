@@ -10,6 +10,8 @@ use crate::health::State;
 pub struct BackendStats {
     pub name: String,
     pub address: String,
+    /// Who says that it is there: `config`, `backends_file`, or the name asked for.
+    pub origin: String,
     pub state: BackendState,
     /// What led to `state`, in words.
     pub reason: String,

@@ -34,6 +34,8 @@ pub enum EventKind {
     Reload,
     /// A file was not, and why.
     ReloadRefused,
+    /// A name or a file of backends led to another pool.
+    Discovery,
     Drain,
     Undrain,
     Weight,
@@ -50,11 +52,12 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Backend,
         Self::Interface,
         Self::Reload,
         Self::ReloadRefused,
+        Self::Discovery,
         Self::Drain,
         Self::Undrain,
         Self::Weight,
@@ -70,6 +73,7 @@ impl EventKind {
             Self::Interface => "interface",
             Self::Reload => "reload",
             Self::ReloadRefused => "reload_refused",
+            Self::Discovery => "discovery",
             Self::Drain => "drain",
             Self::Undrain => "undrain",
             Self::Weight => "weight",

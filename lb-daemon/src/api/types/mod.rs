@@ -22,7 +22,7 @@ pub use change::{Change, Decision, DrainStats, WeightStats};
 pub use event::{Event, EventKind, EventPage, EventQuery, Who};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
 pub use nat::{NatLogStats, NatStats};
-pub use service::{AnyPort, Port, ServiceStats, SlotStats};
+pub use service::{AnyPort, Port, ServiceStats, SlotStats, SourceStats};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

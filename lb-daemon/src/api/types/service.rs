@@ -27,6 +27,25 @@ pub struct ServiceStats {
     /// No backend is up: new connections go to all of them.
     pub fail_open: bool,
     pub backends: Vec<BackendStats>,
+    /// Where backends come from that the configuration does not list.
+    pub sources: Vec<SourceStats>,
+}
+
+/// A name or a file that backends are found by.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceStats {
+    /// `dns`, `srv` or `file`.
+    pub kind: String,
+    /// The name asked for, or the file's path.
+    pub name: String,
+    /// Backends that it has brought.
+    pub backends: u64,
+    /// When its last full answer came; `null` for none yet.
+    pub answered: Option<u64>,
+    /// Why what is known may be out of date.
+    pub problem: Option<String>,
+    pub problem_since: Option<u64>,
 }
 
 /// A number, or `"any"`.

@@ -9,7 +9,7 @@ use super::{
     units::{age, duration, grouped, short, short_count},
 };
 use crate::api::types::{
-    BackendState, BackendStats, Connections, LOCAL, Port, ServiceStats, Stats, Traffic,
+    BackendState, BackendStats, Connections, LOCAL, Port, ServiceStats, SourceStats, Stats, Traffic,
 };
 
 const COLUMNS: [Column; 13] = [
@@ -34,13 +34,13 @@ pub fn table(stats: &Stats, view: &View) -> String {
     }
     let mut rows = Vec::new();
     for service in &stats.services {
-        rows.push(service_row(service));
+        rows.push(service_row(service, stats.time));
         rows.extend(service.backends.iter().map(|backend| backend_row(backend, stats.time)));
     }
     lay_out(&COLUMNS, &rows, view)
 }
 
-fn service_row(service: &ServiceStats) -> Vec<Cell> {
+fn service_row(service: &ServiceStats, now: u64) -> Vec<Cell> {
     let mut row = vec![
         Cell { text: service.name.clone(), style: Style::Title },
         frontend(service).into(),
@@ -51,7 +51,7 @@ fn service_row(service: &ServiceStats) -> Vec<Cell> {
         Cell::default(),
     ];
     row.extend(traffic(&service.connections, &service.traffic));
-    row.push(service_note(service).into());
+    row.push(service_note(service, now).into());
     row
 }
 
@@ -121,7 +121,7 @@ fn backend_state(state: BackendState) -> Cell {
     Cell { text: state.name().into(), style }
 }
 
-fn service_note(service: &ServiceStats) -> String {
+fn service_note(service: &ServiceStats, now: u64) -> String {
     let slots = &service.slots;
     let mut notes = Vec::new();
     if service.fail_open {
@@ -138,7 +138,19 @@ fn service_note(service: &ServiceStats) -> String {
         ));
     }
     notes.push(format!("{} {}", service.mode, service.scheduler));
+    notes.extend(service.sources.iter().map(|source| source_note(source, now)));
     notes.join(", ")
+}
+
+/// How many backends were found, and how old that is if it should be newer.
+fn source_note(source: &SourceStats, now: u64) -> String {
+    let SourceStats { kind, name, backends, .. } = source;
+    let age = match (&source.problem, source.answered) {
+        (None, _) => String::new(),
+        (Some(_), Some(answered)) => format!(" as of {} ago", age(now.saturating_sub(answered))),
+        (Some(_), None) => " (no answer yet)".to_owned(),
+    };
+    format!("{backends} from {kind} {name}{age}")
 }
 
 /// Why it is not up, and what its packets are waiting for.

@@ -24,6 +24,7 @@ fn backend(name: &str, state: BackendState, share: f64) -> BackendStats {
     BackendStats {
         name: name.into(),
         address: "10.0.0.11".into(),
+        origin: "config".into(),
         state,
         reason: "connection refused (3 failures in a row)".into(),
         since: Some(NOW - 75),
@@ -63,6 +64,7 @@ fn stats() -> Stats {
             backend("web-1", BackendState::Up, 1.0),
             backend("web-2", BackendState::Dead, 0.0),
         ],
+        sources: Vec::new(),
     };
     Stats {
         instance: "main".into(),

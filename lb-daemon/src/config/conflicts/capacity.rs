@@ -15,12 +15,17 @@ use super::super::{
 pub(super) fn fits(file: &File, config: &Config, report: &mut Report) -> bool {
     let vips: HashSet<_> = config.services.iter().flat_map(|service| &service.vips).collect();
     let triples = config.services.iter().map(triples).fold(0, u64::saturating_add);
-    let backends: usize = config.services.iter().map(|service| service.backends.len()).sum();
+    let backends: usize = config.services.iter().map(most_backends).sum();
     at_most(abi::MAX_SERVICES, config.services.len() as u64, "services", file, report);
     at_most(abi::MAX_VIPS, vips.len() as u64, "VIPs", file, report);
     at_most(abi::MAX_BACKENDS, backends as u64, "backends of all services", file, report);
     slots(file, config, report);
     at_most(abi::MAX_PORTS, triples, "combinations of VIP, port and protocol", file, report)
+}
+
+/// With those that may be found.
+fn most_backends(service: &Service) -> usize {
+    service.backends.len().max(service.discovery.max_backends as usize)
 }
 
 fn triples(service: &Service) -> u64 {

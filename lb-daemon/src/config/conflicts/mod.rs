@@ -1,10 +1,13 @@
 //! What is right by itself and wrong together.
 
 mod capacity;
+mod discovery;
 pub(super) mod pools;
 mod sources;
 mod translation;
 mod vips;
+
+pub(super) use translation::{family, has_flows};
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -32,6 +35,7 @@ pub(super) fn find(file: &File, config: &Config, report: &mut Report) {
     }
     vips::unserved(file, config, report);
     vips::backends(file, report);
+    discovery::find(file, config, report);
     translation::find(file, config, report);
     sources::find(file, config, report);
     let pools = pools::pools(file, config, pools::unnamed);
@@ -48,7 +52,9 @@ fn within(service: &raw::Service, report: &mut Report) {
     if let Given::Right(protocols) = &service.common.protocols {
         once(list(&protocols.value), "protocol", report);
     }
-    once(service.backends.iter().filter_map(|backend| part(&backend.name)), "backend", report);
+    let listed = service.backends.iter().filter_map(|backend| part(&backend.name));
+    let found = service.names.iter().filter_map(|entry| part(&entry.name));
+    once(listed.chain(found), "backend", report);
     once(service.backends.iter().filter_map(|backend| part(&backend.address)), "address", report);
 }
 

@@ -9,12 +9,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use super::{
     super::{
-        model::{Config, PortRange, Protocol},
+        model::{Config, Family, PortRange, Protocol, Service},
         raw::{self, File},
         report::Report,
         yaml::At,
@@ -69,7 +69,7 @@ pub(in super::super) fn pools<'a, 't>(
             }
             None => {
                 let mut sources: Vec<(Source, At)> = Vec::new();
-                for source in resolved.backends.iter().filter_map(|backend| own(backend.address)) {
+                for source in possible(resolved).filter_map(&own) {
                     if !sources.iter().any(|(known, _)| *known == source) {
                         sources.push((source, place(service)));
                     }
@@ -88,6 +88,18 @@ pub(in super::super) fn pools<'a, 't>(
         }));
     }
     pools
+}
+
+/// Addresses of backends, and one of each family that may be found.
+fn possible(service: &Service) -> impl Iterator<Item = IpAddr> {
+    let listed = service.backends.iter().map(|backend| backend.address);
+    let questions = || service.discovery.names.iter().map(|source| source.question.family);
+    let file = service.discovery.file.is_some();
+    let v4 = file || questions().any(Family::has_v4);
+    let v6 = file || questions().any(Family::has_v6);
+    let v4 = v4.then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let v6 = v6.then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    listed.chain(v4).chain(v6)
 }
 
 /// Where the ports stand that hold for a service, if anywhere.

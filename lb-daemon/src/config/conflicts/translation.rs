@@ -45,7 +45,7 @@ fn one_family(typed: &raw::Service, report: &mut Report) {
     }
 }
 
-pub(super) const fn family(address: IpAddr) -> &'static str {
+pub(in super::super) const fn family(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
@@ -68,7 +68,8 @@ fn tables(file: &File, config: &Config, report: &mut Report) {
     ] {
         let Some(given) = given.right().filter(|given| given.value == 0) else { continue };
         let mut services = file.services.iter().zip(&config.services);
-        let Some((typed, _)) = services.find(|(_, service)| has_flows(service, wide)) else {
+        let Some((typed, _)) = services.find(|(_, service)| service_has_flows(service, wide))
+        else {
             continue;
         };
         let message = format!("service {} has translated flows that are {what}", label(typed));
@@ -76,15 +77,19 @@ fn tables(file: &File, config: &Config, report: &mut Report) {
     }
 }
 
-fn has_flows(service: &Service, wide: bool) -> bool {
-    let vips = |is: fn(&IpAddr) -> bool| service.vips.iter().any(is);
-    let backends = |is: fn(&IpAddr) -> bool| service.backends.iter().any(|one| is(&one.address));
-    let flows = if wide {
-        vips(IpAddr::is_ipv6) || backends(IpAddr::is_ipv6)
+fn service_has_flows(service: &Service, wide: bool) -> bool {
+    let backends: Vec<IpAddr> = service.backends.iter().map(|one| one.address).collect();
+    service.mode.snat().is_some() && has_flows(&service.vips, &backends, wide)
+}
+
+/// Whether translated flows between them are of the wide table or the other.
+pub(in super::super) fn has_flows(vips: &[IpAddr], backends: &[IpAddr], wide: bool) -> bool {
+    let any = |addresses: &[IpAddr], is: fn(&IpAddr) -> bool| addresses.iter().any(is);
+    if wide {
+        any(vips, IpAddr::is_ipv6) || any(backends, IpAddr::is_ipv6)
     } else {
-        vips(IpAddr::is_ipv4) && backends(IpAddr::is_ipv4)
-    };
-    service.mode.snat().is_some() && flows
+        any(vips, IpAddr::is_ipv4) && any(backends, IpAddr::is_ipv4)
+    }
 }
 
 /// Where to show what is wrong with a service as a whole.

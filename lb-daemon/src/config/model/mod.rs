@@ -5,6 +5,7 @@
 //! two services claim the same (VIP, protocol, port), and everything fits the
 //! maps. Serialised, it is a configuration file again.
 
+mod discovery;
 mod health;
 mod mode;
 mod nat;
@@ -15,6 +16,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
+pub use discovery::{Discovery, Dns, Family, NameSource, Origin, Question, QuestionKind};
 pub use health::{
     Check, DnsCheck, ExecCheck, Health, HttpCheck, HttpsCheck, Method, Probes, Rcode, Record,
     StatusRange, UdpCheck, Verify,
@@ -39,6 +41,7 @@ pub struct Config {
     pub limits: Limits,
     /// This host's own connections to VIPs are balanced, too.
     pub local_clients: bool,
+    pub dns: Dns,
     /// `None`: translated flows are not logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nat_log: Option<NatLog>,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     super::duration,
+    discovery::{Discovery, Origin},
     health::{Health, Probes},
     mode::Mode,
 };
@@ -46,7 +47,10 @@ pub struct Service {
     /// How long a new or returning backend takes to its full weight; 0: none.
     #[serde(serialize_with = "duration::serialize")]
     pub slow_start: Duration,
+    /// Those that the file lists and, once expanded, those that were found.
     pub backends: Vec<Backend>,
+    #[serde(flatten)]
+    pub discovery: Discovery,
 }
 
 impl Service {
@@ -168,6 +172,8 @@ pub struct Backend {
     /// `None`: as the service says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainTime>,
+    #[serde(skip)]
+    pub origin: Origin,
 }
 
 /// What the file wants of a backend.

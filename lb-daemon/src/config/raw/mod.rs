@@ -1,6 +1,7 @@
 //! What was typed: the file's keys and values, each checked by itself, each
 //! with its place. Nothing is filled in and nothing is compared yet.
 
+mod discovery;
 mod fields;
 mod health;
 mod life;
@@ -10,10 +11,14 @@ mod service;
 mod top;
 mod value;
 
+pub(super) use discovery::{DnsKeys, NameEntry};
 pub(super) use health::{CheckKeys, HealthKeys, HealthType};
 pub(super) use nat::SnatKeys;
-pub(super) use service::{Backend, Common, ModeName, Service, TunnelKeys, TypedPorts};
+pub(super) use service::{
+    Backend, Common, ModeName, Service, TunnelKeys, TypedPorts, backend_entries,
+};
 pub(super) use top::{File, LimitKeys, read};
+pub(super) use value::unusable;
 
 use super::yaml::At;
 
@@ -54,12 +59,13 @@ impl<'t, T> Given<'t, T> {
 
 /// Every map of the file: where it stands, and its keys.
 #[cfg(test)]
-pub(super) const MAPS: [(&str, &[&str]); 14] = [
+pub(super) const MAPS: [(&str, &[&str]); 15] = [
     ("", &top::KEYS),
     ("interfaces[]", &top::INTERFACE_KEYS),
     ("control", &top::CONTROL_KEYS),
     ("limits", &top::LIMIT_KEYS),
     ("nat_log", &nat::LOG_KEYS),
+    ("dns", &discovery::KEYS),
     ("defaults", &service::COMMON_KEYS),
     ("services[]", &service::KEYS),
     ("services[]", &service::COMMON_KEYS),

@@ -1,6 +1,6 @@
 //! A service's keys, and those that `defaults` shares with it.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
     super::{
@@ -14,15 +14,17 @@ use super::{
         yaml::{At, Kind},
     },
     Given, Typed,
+    discovery::{self, NameEntry},
     fields::Fields,
     health::{self, HealthKeys},
     life::{self, LifeKeys},
     nat::{self, SnatKeys},
-    value,
+    top, value,
 };
 
 /// Keys of a service that `defaults` does not have.
-pub(super) const KEYS: [&str; 4] = ["name", "vip", "port", "backends"];
+pub(super) const KEYS: [&str; 6] =
+    ["name", "vip", "port", "backends", "backends_file", "max_backends"];
 pub(super) const COMMON_KEYS: [&str; 17] = [
     "protocol",
     "mode",
@@ -44,7 +46,8 @@ pub(super) const COMMON_KEYS: [&str; 17] = [
 ];
 pub(super) const IDLE_KEYS: [&str; 2] = ["tcp", "udp"];
 pub(super) const TUNNEL_KEYS: [&str; 3] = ["source", "source_prefix", "ttl"];
-pub(super) const BACKEND_KEYS: [&str; 6] = ["name", "address", "weight", "port", "state", "drain"];
+pub(super) const BACKEND_KEYS: [&str; 9] =
+    ["name", "address", "dns", "srv", "family", "weight", "port", "state", "drain"];
 
 pub(in super::super) struct Service<'t> {
     pub at: At<'t>,
@@ -53,6 +56,9 @@ pub(in super::super) struct Service<'t> {
     pub ports: Given<'t, TypedPorts<'t>>,
     pub common: Common<'t>,
     pub backends: Vec<Backend<'t>>,
+    pub names: Vec<NameEntry<'t>>,
+    pub backends_file: Given<'t, PathBuf>,
+    pub max_backends: Given<'t, u32>,
 }
 
 #[derive(Clone)]
@@ -114,14 +120,25 @@ pub(super) fn read<'t>(at: At<'t>, report: &mut Report) -> Option<Service<'t>> {
     let name = fields.require("name", "the service a name of its own", report);
     let vips = fields.require("vip", "the address that clients know, or a list of them", report);
     let ports = fields.require("port", "a port, a list of ports, or any", report);
-    let backends = fields.require("backends", "a list of backends, or [] for none", report);
+    let backends_file = fields.read("backends_file", report, |at, report| {
+        top::not_empty(at, "the path of a file", report).map(PathBuf::from)
+    });
+    let backends = match backends_file {
+        Given::Absent => fields.require("backends", "a list of backends, or [] for none", report),
+        _ => fields.get("backends"),
+    };
+    let (backends, names) = backends.map(|at| backend_entries(at, report)).unwrap_or_default();
     Some(Service {
         at,
         name: name.and_then(|at| typed(at, report, value::name)),
         vips: vips.map(|at| value::one_or_more(at, report, value::address)).unwrap_or_default(),
         ports: if ports.is_none() { Given::Wrong } else { fields.read("port", report, port_list) },
         common: common(&fields, report),
-        backends: backends.map(|at| backend_list(at, report)).unwrap_or_default(),
+        backends,
+        names,
+        backends_file,
+        max_backends: fields
+            .read("max_backends", report, |at, r| value::number(at, &ranges::BACKENDS, r)),
     })
 }
 
@@ -199,21 +216,35 @@ fn tunnel<'t>(at: At<'t>, report: &mut Report) -> TunnelKeys<'t> {
     }
 }
 
-fn backend_list<'t>(at: At<'t>, report: &mut Report) -> Vec<Backend<'t>> {
-    value::list(at, "backends", report).into_iter().filter_map(|at| backend(at, report)).collect()
+/// A list of backends: those with an address, and those to be looked up.
+pub(in super::super) fn backend_entries<'t>(
+    at: At<'t>,
+    report: &mut Report,
+) -> (Vec<Backend<'t>>, Vec<NameEntry<'t>>) {
+    let (mut backends, mut names) = (Vec::new(), Vec::new());
+    for at in value::list(at, "backends", report) {
+        let Some(fields) = Fields::of(at, &BACKEND_KEYS, report) else { continue };
+        match discovery::asked(&fields) {
+            true => names.push(discovery::name_entry(at, &fields, report)),
+            false => backends.extend(backend(&fields, report)),
+        }
+    }
+    (backends, names)
 }
 
-fn backend<'t>(at: At<'t>, report: &mut Report) -> Option<Backend<'t>> {
-    let fields = Fields::of(at, &BACKEND_KEYS, report)?;
+fn backend<'t>(fields: &Fields<'t>, report: &mut Report) -> Option<Backend<'t>> {
     let name = fields.require("name", "the backend a name", report);
     let address = fields.require("address", "the backend's address", report);
+    if let Some(at) = fields.get("family") {
+        report.problem(at, "an address has its family", "remove family, or give dns");
+    }
     Some(Backend {
         name: name.and_then(|at| typed(at, report, value::name)),
         address: address.and_then(|at| typed(at, report, value::address)),
         weight: fields
             .read("weight", report, |at, report| value::number(at, &ranges::WEIGHT, report)),
         port: fields.read("port", report, port),
-        state: life::order(&fields, report),
+        state: life::order(fields, report),
         drain: fields.read("drain", report, life::drain),
     })
 }
@@ -270,7 +301,7 @@ pub(super) fn time<'t>(
     fields.read(key, report, |at, report| value::time(at, range, report))
 }
 
-fn typed<'t, T>(
+pub(super) fn typed<'t, T>(
     at: At<'t>,
     report: &mut Report,
     read: impl FnOnce(At<'t>, &mut Report) -> Option<T>,

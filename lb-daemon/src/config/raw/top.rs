@@ -11,13 +11,14 @@ use super::{
         yaml::{At, Kind},
     },
     Given, Typed,
+    discovery::{self, DnsKeys},
     fields::Fields,
     nat::{self, SnatKeys},
     service::{self, Common, Service},
     value,
 };
 
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "interfaces",
     "services",
     "defaults",
@@ -30,6 +31,7 @@ pub(super) const KEYS: [&str; 12] = [
     "limits",
     "nat_log",
     "local_clients",
+    "dns",
 ];
 pub(super) const INTERFACE_KEYS: [&str; 2] = ["name", "xdp"];
 pub(super) const CONTROL_KEYS: [&str; 1] = ["group"];
@@ -60,6 +62,7 @@ pub(in super::super) struct File<'t> {
     pub snat: SnatKeys<'t>,
     pub nat_log: Given<'t, NatLog>,
     pub local_clients: Given<'t, bool>,
+    pub dns: DnsKeys<'t>,
 }
 
 #[derive(Default)]
@@ -108,6 +111,7 @@ pub(in super::super) fn read<'t>(root: At<'t>, report: &mut Report) -> Option<Fi
         local_clients: fields.read("local_clients", report, |at, report| {
             value::word(at, "yes or no", &[("true", true), ("false", false)], report)
         }),
+        dns: fields.get("dns").map(|at| discovery::dns(at, report)).unwrap_or_default(),
     })
 }
 
@@ -161,7 +165,7 @@ fn defaults<'t>(at: At<'t>, report: &mut Report) -> Common<'t> {
     fields.map(|fields| service::common(&fields, report)).unwrap_or_default()
 }
 
-fn not_empty(at: At, expected: &str, report: &mut Report) -> Option<String> {
+pub(super) fn not_empty(at: At, expected: &str, report: &mut Report) -> Option<String> {
     let text = value::text(at, expected, report)?;
     if text.trim().is_empty() {
         report.problem(at, "this is empty", format!("give {expected}"));

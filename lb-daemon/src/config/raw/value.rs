@@ -143,7 +143,7 @@ fn lone_address(text: &str) -> Option<IpAddr> {
 }
 
 /// Why `address` is of no use as a VIP, backend or tunnel source.
-fn unusable(address: IpAddr) -> Option<(&'static str, String)> {
+pub(in super::super) fn unusable(address: IpAddr) -> Option<(&'static str, String)> {
     const OTHER: &str = "give an address of one host";
     let kind = match address {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {

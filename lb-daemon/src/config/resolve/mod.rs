@@ -5,10 +5,13 @@
 //! checked; the outcome is then thrown away with the report's problems.
 
 mod check;
+mod discovery;
 mod health;
 mod nat;
 mod service;
 mod tunnel;
+
+pub(super) use service::backend;
 
 use std::path::Path;
 
@@ -18,10 +21,13 @@ use super::{
     report::Report,
 };
 
-/// `directory` is where a relative `seed_file` is looked for.
+/// `directory` is where relative paths are looked for.
 pub(super) fn resolve(file: &raw::File, directory: &Path, report: &mut Report) -> Config {
-    let services: Vec<_> =
-        file.services.iter().map(|service| service::resolve(service, file, report)).collect();
+    let services: Vec<_> = file
+        .services
+        .iter()
+        .map(|service| service::resolve(service, file, directory, report))
+        .collect();
     let translates = services.iter().any(|service| service.mode.snat().is_some());
     Config {
         interfaces: file.interfaces.iter().map(|interface| interface.value.clone()).collect(),
@@ -31,6 +37,7 @@ pub(super) fn resolve(file: &raw::File, directory: &Path, report: &mut Report) -
         control: Control { group: file.group.right().map(|group| group.value.clone()) },
         limits: limits(&file.limits, translates),
         local_clients: file.local_clients.value_or(false),
+        dns: discovery::dns(&file.dns, report),
         nat_log: file.nat_log.right().map(|log| log.value.clone()),
         services,
     }

@@ -1,33 +1,39 @@
 //! One service.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::{
     super::{
         model::{
-            Backend, BackendOrder, DrainTime, Idle, InitialState, Mode, OnBackendDead, Ports,
-            Protocol, Scheduler, Service, UdpFlows, Unserved,
+            Backend, BackendOrder, Discovery, DrainTime, Idle, InitialState, Mode, OnBackendDead,
+            Origin, Ports, Protocol, Scheduler, Service, UdpFlows, Unserved,
         },
         ranges::{self, Time},
         raw::{self, Common, File, Given, ModeName, Typed, TypedPorts},
         report::Report,
     },
-    health, nat, tunnel,
+    discovery, health, nat, tunnel,
 };
 
-pub(super) fn resolve(typed: &raw::Service, file: &File, report: &mut Report) -> Service {
+pub(super) fn resolve(
+    typed: &raw::Service,
+    file: &File,
+    directory: &Path,
+    report: &mut Report,
+) -> Service {
     let (own, defaults) = (&typed.common, &file.defaults);
     let time = |own: &Given<Duration>, default: &Given<Duration>, range: &Time| {
         own.or(default).value_or(range.default)
     };
     let ports = ports(&typed.ports);
     let mode = mode(typed, file, report);
+    let discovery = discovery::discovery(typed, &mode, directory);
     Service {
         name: typed.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         vips: typed.vips.iter().map(|vip| vip.value).collect(),
         protocols: protocols(own, defaults),
         scheduler: own.scheduler.or(&defaults.scheduler).value_or(Scheduler::Maglev),
-        table_size: table_size(typed, defaults, report),
+        table_size: table_size(typed, defaults, &discovery, report),
         health: health::resolve(typed, file, &ports, report),
         ports,
         initial_state: own.initial_state.or(&defaults.initial_state).value_or(InitialState::Up),
@@ -52,6 +58,7 @@ pub(super) fn resolve(typed: &raw::Service, file: &File, report: &mut Report) ->
             .value_or(DrainTime::At(ranges::DRAIN.default)),
         slow_start: time(&own.life.slow_start, &defaults.life.slow_start, &ranges::SLOW_START),
         backends: typed.backends.iter().filter_map(backend).collect(),
+        discovery,
     }
 }
 
@@ -127,8 +134,14 @@ fn udp(own: &Common, defaults: &Common, mode: &Mode) -> UdpFlows {
     }
 }
 
-fn table_size(typed: &raw::Service, defaults: &Common, report: &mut Report) -> u32 {
-    let backends = typed.backends.len();
+/// What may be found counts as found: the size must not hang on answers.
+fn table_size(
+    typed: &raw::Service,
+    defaults: &Common,
+    discovery: &Discovery,
+    report: &mut Report,
+) -> u32 {
+    let backends = typed.backends.len().max(discovery.max_backends as usize);
     let Some(size) = typed.common.table_size.or(&defaults.table_size).right() else {
         return ranges::default_table_size(backends);
     };
@@ -143,7 +156,7 @@ fn table_size(typed: &raw::Service, defaults: &Common, report: &mut Report) -> u
     size.value
 }
 
-fn backend(typed: &raw::Backend) -> Option<Backend> {
+pub(in super::super) fn backend(typed: &raw::Backend) -> Option<Backend> {
     let weight = typed.weight.value_or(ranges::DEFAULT_WEIGHT);
     Some(Backend {
         name: typed.name.as_ref()?.value.clone(),
@@ -152,5 +165,6 @@ fn backend(typed: &raw::Backend) -> Option<Backend> {
         port: typed.port.right().map(|port| port.value),
         state: typed.state.value_or(BackendOrder::Active),
         drain: typed.drain.right().map(|time| time.value),
+        origin: Origin::Listed,
     })
 }

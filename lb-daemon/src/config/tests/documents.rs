@@ -85,6 +85,7 @@ fn file_with(map: &str, key: &str, value: &str) -> String {
         "nat_log" => {
             (format!("nat_log: {{ path: /nat.jsonl, {pair} }}"), String::new(), String::new())
         }
+        "dns" => (format!("dns: {{ {pair} }}"), String::new(), String::new()),
         "services[]" => (String::new(), pair, String::new()),
         "services[].backends[]" => (String::new(), String::new(), format!(", {pair}")),
         _ => {
@@ -149,7 +150,7 @@ fn the_references_ranges_are_the_codes() {
             assert_eq!(in_range(&row, &value), expected, "{} {}: {value}", row.map, row.key);
         }
     }
-    assert_eq!(seen, 30, "rows that give a range");
+    assert_eq!(seen, 34, "rows that give a range");
 }
 
 /// What the effective configuration of a file that gives nothing says for `row`.
@@ -183,5 +184,5 @@ fn the_references_defaults_are_the_codes() {
             assert_eq!(effective, literal, "{} {}", row.map, row.key);
         }
     }
-    assert_eq!(seen, 33, "rows that give a default");
+    assert_eq!(seen, 36, "rows that give a default");
 }

@@ -1,5 +1,6 @@
 //! Tests of whole files, from text to configuration.
 
+mod discovery;
 mod documents;
 mod health;
 mod host;

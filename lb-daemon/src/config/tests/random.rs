@@ -104,6 +104,12 @@ fn piece() -> impl Strategy<Value = &'static str> {
         "tunnel: ",
         "source: ",
         "limits: ",
+        "dns: ",
+        "srv: ",
+        "family: v6",
+        "backends_file: ",
+        "max_backends: ",
+        "servers: ",
     ])
 }
 
@@ -116,6 +122,7 @@ fn service_lines() -> impl Strategy<Value = Vec<&'static str>> {
         "health: { interval: 2m, timeout: 1001ms, rise: 9, fall: 1, port: 1, type: https, status: [200, 300-399], body: '/a b/', verify: true, host: a.example }",
         "initial_state: down",
         "idle: { tcp: 90m, udp: 1500ms }",
+        "backends_file: /run/web.yaml",
         "half_open: 24h",
         "closing: 1s",
         "arming: 100ms",
@@ -147,12 +154,17 @@ fn pool(ports: bool) -> impl Strategy<Value = String> {
     let ports = if ports { 0u16..9 } else { 0..1 };
     let backend = (any::<u32>(), 0u16..=1000, ports);
     prop::collection::btree_map("[A-Za-z0-9._-]{1,63}", backend, 0..20).prop_map(|pool| {
+        let mut pool = pool;
+        let last = pool.pop_last();
+        let found = last.map(|(name, (_, weight, _))| {
+            format!("{{ name: '{name}', dns: web.example, family: v6, weight: {weight} }}")
+        });
         let backends = pool.into_iter().enumerate().map(|(n, (name, (address, weight, port)))| {
             let address = format!("2001:db8:{n}::{:x}", address >> 16);
             let port = if port == 0 { String::new() } else { format!(", port: {port}") };
             format!("{{ name: '{name}', address: '{address}', weight: {weight}{port} }}")
         });
-        format!("backends: [{}]", backends.collect::<Vec<_>>().join(", "))
+        format!("backends: [{}]", backends.chain(found).collect::<Vec<_>>().join(", "))
     })
 }
 
@@ -168,6 +180,7 @@ fn top_lines() -> impl Strategy<Value = Vec<&'static str>> {
     let lines = vec![
         "snat: { ports: 5000-6000, rest: 2m }",
         "nat_log: { path: '/var/log/a file', rate: 1 }",
+        "dns: { servers: [192.0.2.53, '[2001:db8::53]:5353'], min_refresh: 2s, max_refresh: 2s }",
         "limits: { nat_flows: 8388608, nat_flows_wide: 1 }",
     ];
     let count = lines.len();
