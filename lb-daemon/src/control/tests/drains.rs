@@ -199,6 +199,23 @@ fn a_removed_backend_has_its_time_and_then_its_flows_are_cut_off() {
     assert_eq!(world.backend(id).flags & flag::DEAD, 0);
 }
 
+/// As with a name's addresses that come and go.
+#[test]
+fn a_removed_backend_that_is_back_in_time_is_not_cut_off_later() {
+    let one = [service("web", 1, ", drain: 10s", &[(1, 1)])];
+    let two = [service("web", 1, ", drain: 10s", &[(1, 1), (2, 1)])];
+    let mut world = World::new(&two);
+    let id = world.id("web", 2).unwrap();
+    world.reload(&one).unwrap();
+    world.pass(5);
+    world.reload(&two).unwrap();
+    world.pass(60);
+    assert_eq!(world.id("web", 2), Some(id));
+    assert_eq!(world.backend(id).flags & flag::DEAD, 0);
+    assert!(world.share(1, id) > 0);
+    assert_eq!(world.controller.overrides, crate::state::Overrides::default());
+}
+
 #[test]
 fn now_is_without_that_time() {
     let mut world = World::new(&both());

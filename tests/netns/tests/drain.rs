@@ -1,0 +1,92 @@
+//! Servers are taken out and put back, one after another, while clients ask.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lb_test_lab::{Daemon, Stats, backend};
+use lb_test_netns::{Conversation, Site, Tally, WEB, call};
+
+/// Runs a command of the daemon that has to succeed; returns what it says.
+fn order(daemon: &Daemon, name: &str, args: &[&str]) -> String {
+    let output = daemon.command(name).args(args).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{name} {args:?}: {said}");
+    said
+}
+
+fn is_out(stats: &Stats, name: &str) -> bool {
+    stats.share("web", name) == 0.0 && stats.service("web")["slots"]["arming"] == 0
+}
+
+/// Calls without a pause while `change` does its work.
+fn calling(site: &Site, change: impl FnOnce()) -> Tally {
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let client = &site.lab.client;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let mut tally = Tally::default();
+            while !done.load(Ordering::Relaxed) {
+                tally.add(Conversation::open(client, WEB.into(), 80).map(|c| c.partner));
+            }
+            tally
+        });
+        // Also when `change` panics.
+        let done = Done(&done);
+        change();
+        drop(done);
+        calls.join().unwrap()
+    })
+}
+
+fn roll(mode: &str) {
+    let site = Site::new(3);
+    let config = site.config(&[(1, 1), (2, 1), (3, 1)]);
+    let config = config.replace("mode: dsr", &format!("mode: {mode}"));
+    let limits = "limits: { nat_flows: 4096, nat_flows_wide: 4096 }\n";
+    let daemon = Daemon::start(&site.lab, &(limits.to_owned() + &config)).unwrap();
+    call(&site.lab.client, WEB, 80, 40).complete();
+    let tally = calling(&site, || {
+        for number in 1..=3 {
+            let (name, host) = (format!("web-{number}"), backend(number).to_string());
+            let mut old: Vec<_> = (0..12)
+                .map(|_| Conversation::open(&site.lab.client, WEB.into(), 80).unwrap())
+                .collect();
+            order(&daemon, "drain", &["--host", &host, "--reason", "a new release"]);
+            daemon.wait_for("it is out", |stats| is_out(stats, &name)).unwrap();
+            for conversation in &mut old {
+                conversation.must_go_on("while its backend is drained");
+            }
+            drop(old);
+            // Nobody is left.
+            site.stop(number);
+            site.start(number);
+            order(&daemon, "undrain", &["--host", &host]);
+            daemon
+                .wait_for("it is back", |stats| {
+                    stats.state("web", &name) == "up" && stats.share("web", &name) > 0.2
+                })
+                .unwrap();
+        }
+    });
+    let tally = tally.complete();
+    assert!((1..=3).all(|number| tally.of(&format!("web-{number}")) > 0), "{tally:?}");
+}
+
+/// Claims: a pool is replaced server by server, no request fails, and connections of a
+/// drained server go on as long as they like.
+#[test]
+fn a_pool_is_replaced_one_by_one_in_dsr() {
+    roll("dsr");
+}
+
+/// The same, translated.
+#[test]
+fn a_pool_is_replaced_one_by_one_in_nat() {
+    roll("nat");
+}
