@@ -127,7 +127,7 @@ fn mix(word: u64) -> u64 {
 impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, N> {
     #[inline(always)]
     fn taking(&self, evict: bool) -> Taking {
-        Taking { now: self.now, guard: self.settings.guard as u64, evict }
+        Taking::expired(self.now, self.settings.guard as u64, evict)
     }
 
     #[inline(always)]

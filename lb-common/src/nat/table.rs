@@ -171,26 +171,30 @@ fn holds<B: NatBody>(bucket: &NatBucket<B>, way: usize, key: &FlowWords, tag: u1
     meta.tag() == tag && meta.in_use() && bucket.bodies[way].is(key)
 }
 
-/// Which lines an insert may take.
+/// Which lines an insert may take, in one word: those that expired before a
+/// certain tick (bits 0..63), and where there is none, the oldest half-open flow's
+/// (bit 63).
 #[derive(Clone, Copy)]
-pub struct Taking {
-    pub now: u64,
-    /// Ticks after which an expired line may be taken.
-    pub guard: u64,
-    /// Where nothing is free, the oldest half-open flow gives way.
-    pub evict: bool,
-}
+pub struct Taking(pub u64);
 
 impl Taking {
-    /// `guard` and `evict` in one word.
+    const EVICT: u64 = 1 << 63;
+
+    /// Lines that expired `guard` ticks before `now`.
     #[inline(always)]
-    pub const fn terms(&self) -> u64 {
-        self.guard | (self.evict as u64) << 63
+    pub const fn expired(now: u64, guard: u64, evict: bool) -> Self {
+        let before = now.saturating_sub(guard);
+        Self(if evict { before | Self::EVICT } else { before })
     }
 
     #[inline(always)]
-    pub const fn of(now: u64, terms: u64) -> Self {
-        Self { now, guard: terms & (u64::MAX >> 1), evict: terms >> 63 != 0 }
+    const fn before(self) -> u64 {
+        self.0 & !Self::EVICT
+    }
+
+    #[inline(always)]
+    const fn evicts(self) -> bool {
+        self.0 & Self::EVICT != 0
     }
 }
 
@@ -234,8 +238,8 @@ impl Offer {
 
 /// What one line offers, without its way.
 #[inline(always)]
-fn offer_of<B: NatBody>(body: &B, meta: NatMeta, key: (&FlowWords, u16), taking: &Taking) -> u64 {
-    let usable = meta.is_free() || meta.in_use() && meta.expires() + taking.guard < taking.now;
+fn offer_of<B: NatBody>(body: &B, meta: NatMeta, key: (&FlowWords, u16), taking: Taking) -> u64 {
+    let usable = meta.is_free() || meta.in_use() && meta.expires() < taking.before();
     let same = meta.tag() == key.1 && (meta.is_busy() || meta.in_use() && body.is(key.0));
     if same {
         return if usable { Offer::SAME } else { Offer::TAKEN.0 };
@@ -243,7 +247,7 @@ fn offer_of<B: NatBody>(body: &B, meta: NatMeta, key: (&FlowWords, u16), taking:
     if usable {
         return Offer::USABLE;
     }
-    if taking.evict && meta.state().is_evictable() {
+    if taking.evicts() && meta.state().is_evictable() {
         return Offer::OLDEST | meta.expires() << 8;
     }
     Offer::NOTHING.0
@@ -259,13 +263,13 @@ pub fn look<T: Table + ?Sized>(
 ) -> Offer {
     let Some(bucket) = table.bucket(bucket) else { return Offer::NOTHING };
     let mut found = Look { best: Offer::NOTHING, occupied: NAT_WAYS as u64 };
-    found.at(bucket, 0, key, &taking);
-    found.at(bucket, 1, key, &taking);
-    found.at(bucket, 2, key, &taking);
-    found.at(bucket, 3, key, &taking);
-    found.at(bucket, 4, key, &taking);
-    found.at(bucket, 5, key, &taking);
-    found.at(bucket, 6, key, &taking);
+    found.at(bucket, 0, key, taking);
+    found.at(bucket, 1, key, taking);
+    found.at(bucket, 2, key, taking);
+    found.at(bucket, 3, key, taking);
+    found.at(bucket, 4, key, taking);
+    found.at(bucket, 5, key, taking);
+    found.at(bucket, 6, key, taking);
     let Look { best, occupied } = found;
     if best.kind() == Offer::USABLE {
         return Offer(best.0 | occupied.saturating_sub(CROWDED) << 8);
@@ -286,7 +290,7 @@ impl Look {
         bucket: &NatBucket<B>,
         way: usize,
         key: (&FlowWords, u16),
-        taking: &Taking,
+        taking: Taking,
     ) {
         let meta = NatMeta(bucket.metas[way].load());
         let offer = offer_of(&bucket.bodies[way], meta, key, taking);
@@ -329,7 +333,7 @@ pub fn claim<T: Table + ?Sized>(
     let Some(line) = table.line(position) else { return Claim::FULL };
     let meta = NatMeta(line.meta.load());
     let claim = meta.claimed(key.1);
-    let unchanged = Offer(offer_of(line.body, meta, key, &taking)).kind() == offer.kind();
+    let unchanged = Offer(offer_of(line.body, meta, key, taking)).kind() == offer.kind();
     if !unchanged || !line.meta.exchange(meta.0, claim.0) {
         // Somebody else was faster; which key they wanted it for is not known.
         return Claim::EXISTS;
