@@ -42,7 +42,7 @@ impl World {
         let tables = self.controller.nat.tables();
         let hash = lb_common::nat::table::NatHash::of(&key, [0; 2]);
         let now = self.controller.plane.now;
-        let claim = tables.narrow.claim(&key, hash, Taking { now, guard: 0, evict: false });
+        let claim = tables.narrow.claim(&key, hash, Taking::expired(now, 0, false));
         let line = tables.narrow.line(claim.0).expect("there is room");
         line.body.write(&key, &entry, true);
         publish(line, NatState::Established, now + seconds * SECOND);
