@@ -18,12 +18,6 @@ pub trait Table {
     #[inline(always)]
     fn line(&self, position: u32) -> Option<NatLine<'_, Self::Body>> {
         let (index, way) = place(position);
-        // Else the compiler asks whether the way is 7, of which verifiers do not
-        // conclude that it is less.
-        let way = core::hint::black_box(way);
-        if way >= NAT_WAYS {
-            return None;
-        }
         let bucket = self.bucket(index)?;
         Some(NatLine { meta: &bucket.metas[way], body: &bucket.bodies[way] })
     }
@@ -70,10 +64,20 @@ const WAY_MASK: u32 = (1 << WAY_BITS) - 1;
 /// that most are found in the first.
 const CROWDED: u64 = 5;
 
+/// A way as positions and offers have it: so that what [`place`] makes of any
+/// three bits is a way, without a comparison that a verifier would have to follow.
+#[inline(always)]
+const fn code(way: usize) -> u32 {
+    match way {
+        0 => 0,
+        some => some as u32 + 1,
+    }
+}
+
 /// Bucket and way of a position.
 #[inline(always)]
 pub const fn place(position: u32) -> (u32, usize) {
-    (position >> WAY_BITS, (position & WAY_MASK) as usize)
+    (position >> WAY_BITS, (((position & WAY_MASK) * NAT_WAYS as u32) >> WAY_BITS) as usize)
 }
 
 /// A key's hash: which buckets, and the tag of its line.
@@ -142,24 +146,24 @@ pub fn find<T: Table + ?Sized>(table: &T, key: &FlowWords, hash: NatHash) -> u32
     }
 }
 
-/// The way of the key's line, or [`NOWHERE`]. Written out: verifiers before
+/// The code of the way of the key's line, or [`NOWHERE`]. Written out: verifiers before
 /// Linux 6.2 lose count in a loop over so large elements.
 #[inline(always)]
 fn way_of<B: NatBody>(bucket: &NatBucket<B>, key: &FlowWords, tag: u16) -> u32 {
     if holds(bucket, 0, key, tag) {
-        0
+        code(0)
     } else if holds(bucket, 1, key, tag) {
-        1
+        code(1)
     } else if holds(bucket, 2, key, tag) {
-        2
+        code(2)
     } else if holds(bucket, 3, key, tag) {
-        3
+        code(3)
     } else if holds(bucket, 4, key, tag) {
-        4
+        code(4)
     } else if holds(bucket, 5, key, tag) {
-        5
+        code(5)
     } else if holds(bucket, 6, key, tag) {
-        6
+        code(6)
     } else {
         NOWHERE
     }
@@ -208,7 +212,7 @@ impl Claim {
     pub const FULL: Self = Self(u32::MAX);
 }
 
-/// What a look at a bucket found for a key, the best place first: the way (bits
+/// What a look at a bucket found for a key, the best place first: the way's code (bits
 /// 0..3), and why (bits 61..64).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Offer(pub u64);
@@ -300,7 +304,7 @@ impl Look {
         if offer == Offer::TAKEN.0 {
             self.best = Offer::TAKEN;
         }
-        let offer = offer | way as u64;
+        let offer = offer | code(way) as u64;
         if offer < self.best.0 {
             self.best = Offer(offer);
         }
@@ -383,7 +387,7 @@ pub fn has_competitor<T: Table + ?Sized>(
         let meta = NatMeta(bucket.metas[way].load());
         meta.tag() == key.1
             && (meta.is_busy() || meta.in_use() && bucket.bodies[way].is(key.0))
-            && first + way as u32 != mine
+            && first + code(way) != mine
     };
     at(0) || at(1) || at(2) || at(3) || at(4) || at(5) || at(6)
 }
