@@ -176,3 +176,17 @@ fn from_nat_to_dsr_flows_are_looked_up_until_the_last_has_ended() {
     assert_eq!(world.flags("web"), 0);
     assert!(!world.is_source(1));
 }
+
+#[test]
+fn answers_between_the_families_are_looked_for_while_flows_live() {
+    let mixed = nat("web", 1, 1, &[(1, 1)]).replace("192.0.2.1", "'2001:db8::1'");
+    let plain = [nat("web", 1, 1, &[(1, 1)])];
+    let mut world = World::new(&[mixed]);
+    assert_eq!(world.controller.plane.nat_settings().mixed, 1);
+    world.open("web", 1, 1, 100);
+    world.reload(&plain).unwrap();
+    assert_eq!(world.controller.plane.nat_settings().mixed, 1);
+    world.pass(120);
+    world.reload(&plain).unwrap();
+    assert_eq!(world.controller.plane.nat_settings().mixed, 0);
+}
