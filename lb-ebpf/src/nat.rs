@@ -63,7 +63,7 @@ macro_rules! table {
 
             #[inline(always)]
             fn look(&self, bucket: u32, key: (&FlowWords, u16), taking: Taking) -> Offer {
-                Offer($look(key.0, pack(bucket, key.1), taking.now, taking.terms()))
+                Offer($look(key.0, pack(bucket, key.1), taking.0))
             }
 
             #[inline(always)]
@@ -73,7 +73,7 @@ macro_rules! table {
 
             #[inline(always)]
             fn claim(&self, key: &FlowWords, hash: NatHash, taking: Taking) -> Claim {
-                Claim($claim(key, hash.word(), taking.now, taking.terms()))
+                Claim($claim(key, hash.word(), taking.0))
             }
 
             $(
@@ -99,11 +99,11 @@ macro_rules! table {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $look(key: *const FlowWords, place: u64, now: u64, terms: u64) -> u64 {
+        extern "C" fn $look(key: *const FlowWords, place: u64, taking: u64) -> u64 {
             // SAFETY: null, or a key of the caller's.
             let Some(key) = (unsafe { key.as_ref() }) else { return u64::MAX };
             let (bucket, tag) = unpack(place);
-            table::look(&$name, bucket, (key, tag), Taking::of(now, terms)).0
+            table::look(&$name, bucket, (key, tag), Taking(taking)).0
         }
 
         #[unsafe(no_mangle)]
@@ -117,10 +117,10 @@ macro_rules! table {
 
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $claim(key: *const FlowWords, hash: u64, now: u64, terms: u64) -> u32 {
+        extern "C" fn $claim(key: *const FlowWords, hash: u64, taking: u64) -> u32 {
             // SAFETY: null, or a key of the caller's.
             let Some(key) = (unsafe { key.as_ref() }) else { return Claim::FULL.0 };
-            table::claim(&$name, key, NatHash::from_word(hash), Taking::of(now, terms)).0
+            table::claim(&$name, key, NatHash::from_word(hash), Taking(taking)).0
         }
     };
 }
@@ -164,18 +164,18 @@ macro_rules! elsewhere {
     ($name:ident, $global:ident, $main:ident, $new:ident) => {
         #[inline(always)]
         fn $name(key: &FlowWords, hash: NatHash, taking: Taking) -> bool {
-            $global(key, hash.word(), taking.now, taking.terms()) != 0
+            $global(key, hash.word(), taking.0) != 0
         }
 
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $global(key: *const FlowWords, hash: u64, now: u64, terms: u64) -> u32 {
+        extern "C" fn $global(key: *const FlowWords, hash: u64, taking: u64) -> u32 {
             // SAFETY: null, or a key of the caller's.
             let Some(key) = (unsafe { key.as_ref() }) else { return 1 };
             if !is_v4(key.source) || maps::NAT_SETTINGS.get(0).is_none_or(|s| s.mixed == 0) {
                 return 0;
             }
-            let (hash, taking) = (NatHash::from_word(hash), Taking::of(now, terms));
+            let (hash, taking) = (NatHash::from_word(hash), Taking(taking));
             let taken = table::is_taken(&$main, key, hash, taking)
                 || table::is_taken(&$new, key, hash, taking);
             taken as u32

@@ -31,7 +31,7 @@ pub fn lb_egress(ctx: TcContext) -> i32 {
     match rewrite(&mut packet, handoff) {
         Some(()) => TC_ACT_UNSPEC,
         // Half changed, it is of no use to anybody.
-        None => TC_ACT_SHOT as i32,
+        None => TC_ACT_SHOT,
     }
 }
 

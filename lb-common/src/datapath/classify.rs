@@ -2,7 +2,7 @@
 
 use super::Tables;
 use super::parse::Transport;
-use crate::abi::{PortEntry, VipEntry};
+use crate::abi::{PortEntry, VipBucket, VipEntry};
 use crate::lookup;
 
 /// The VIP table's entry for `address`, if it is a VIP.
@@ -25,11 +25,34 @@ pub fn packet<T: Tables>(tables: &T, source: [u64; 2], destination: [u64; 2]) ->
     if !tables.has_dnat() {
         return None;
     }
-    vip(tables, source).filter(|entry| VipEntry::is_dnat_backend(*entry)).map(|_| DNAT_ANSWER)
+    if is_dnat_backend(tables, source) { Some(DNAT_ANSWER) } else { None }
+}
+
+/// Whether this is a backend that answers under its clients' addresses.
+#[inline(always)]
+pub fn is_dnat_backend<T: Tables>(tables: &T, address: [u64; 2]) -> bool {
+    let [first, second] = lookup::vip_buckets(address);
+    marks_backend(tables.vip_bucket(first), address)
+        || marks_backend(tables.vip_bucket(second), address)
+}
+
+/// In one go: of an entry that was searched for, the compiler would test what
+/// was never set, which the verifier refuses.
+#[inline(always)]
+fn marks_backend(bucket: Option<&VipBucket>, address: [u64; 2]) -> bool {
+    let Some(bucket) = bucket else { return false };
+    let [a, b] = &bucket.entries;
+    let marks = |entry: &VipEntry| {
+        entry.address[1] == address[1]
+            && entry.address[0] == address[0]
+            && entry.used()
+            && VipEntry::is_dnat_backend(entry.meta)
+    };
+    marks(a) || marks(b)
 }
 
 /// Stands for the entry of an address that is nobody's but its client's.
-const DNAT_ANSWER: u64 = VipEntry::with_dnat_backend(VipEntry::NOT_A_VIP);
+pub const DNAT_ANSWER: u64 = VipEntry::with_dnat_backend(VipEntry::NOT_A_VIP);
 
 /// The service for the packet's port, or the one that takes every port.
 #[inline(always)]

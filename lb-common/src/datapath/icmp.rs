@@ -2,11 +2,11 @@
 //! errors go to the backend whose flow they quote, neighbour discovery goes to
 //! the kernel.
 
-use super::parse::{self, Ipv4, TCP, Transport, UDP, UpperLayer};
-use super::{Arrival, ETHERNET, Packet, Subject, Tables, Verdict, answer, classify, nat};
+use super::parse::{self, Ipv4, Ipv6, TCP, Transport, UDP, UpperLayer};
+use super::{Arrival, ETHERNET, Packet, Subject, Tables, Verdict, answer, classify, nat, unusable};
 use crate::abi::{Budget, Unserved, VipEntry};
 use crate::checksum;
-use crate::hash::split;
+use crate::hash::{split, v4_mapped};
 use crate::reason::DropReason;
 use crate::transition::PacketKind;
 
@@ -21,7 +21,7 @@ pub fn message<P: Packet, T: Tables>(
     arrival: &Arrival,
 ) -> Result<Subject, Verdict> {
     let Some(kind) = kind(packet, arrival) else {
-        return Err(Verdict::drop(DropReason::Malformed));
+        return Err(unusable(arrival.vip, DropReason::Malformed));
     };
     match (arrival.network.v6, kind) {
         (false, 8) => Err(echo(packet, tables, arrival, 0)),
@@ -96,6 +96,38 @@ fn reply<P: Packet>(packet: &mut P, arrival: &Arrival, reply_type: u8) -> Option
         packet.write(ETHERNET + 16, source)?;
     }
     answer::turn_around(packet)
+}
+
+/// Whether this is an error about a packet that went to a backend under its
+/// client's address. It is addressed to the client, and may come from any router.
+#[inline(never)]
+pub fn is_about_dnat<P: Packet, T: Tables>(packet: &P, tables: &T, v6: bool) -> bool {
+    if !tables.has_dnat() {
+        return false;
+    }
+    let quoted = if v6 { quoted_by_v6(packet) } else { quoted_by_v4(packet) };
+    quoted.is_some_and(|destination| classify::is_dnat_backend(tables, destination))
+}
+
+/// Where the packet went that an ICMP error quotes.
+#[inline(always)]
+fn quoted_by_v4<P: Packet>(packet: &P) -> Option<[u64; 2]> {
+    let [first] = packet.read::<1>(ETHERNET)?;
+    let at = ETHERNET + (((first & 0x0f) as usize) << 2);
+    match packet.read::<1>(at)? {
+        [3 | 11 | 12] => packet.read::<4>(at + HEADER + 16).map(v4_mapped),
+        _ => None,
+    }
+}
+
+/// The same over IPv6, without extension headers.
+#[inline(always)]
+fn quoted_by_v6<P: Packet>(packet: &P) -> Option<[u64; 2]> {
+    let at = ETHERNET + Ipv6::LENGTH;
+    match packet.read::<1>(at)? {
+        [1..=4] => packet.read::<16>(at + HEADER + 24).map(split),
+        _ => None,
+    }
 }
 
 /// An error about a packet that a backend sent from the VIP: to that backend.

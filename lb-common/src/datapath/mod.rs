@@ -155,8 +155,13 @@ pub struct Network {
 #[inline(always)]
 fn ipv4<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict> {
     let Some(header) = Ipv4::read(packet, ETHERNET) else { return Err(Verdict::PASS) };
-    let Some(vip) = classify::packet(tables, header.source(), header.destination()) else {
-        return Err(Verdict::PASS);
+    let entry = classify::packet(tables, header.source(), header.destination());
+    let vip = match entry {
+        Some(entry) => entry,
+        None if header.protocol() == parse::ICMP && icmp::is_about_dnat(packet, tables, false) => {
+            classify::DNAT_ANSWER
+        }
+        None => return Err(Verdict::PASS),
     };
     if !header.is_sound(packet.length() - ETHERNET) {
         return Err(unusable(vip, DropReason::Malformed));
@@ -170,8 +175,13 @@ fn ipv4<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict
 #[inline(always)]
 fn ipv6<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Arrival, Verdict> {
     let Some(header) = Ipv6::read(packet, ETHERNET) else { return Err(Verdict::PASS) };
-    let Some(vip) = classify::packet(tables, header.source(), header.destination()) else {
-        return Err(Verdict::PASS);
+    let entry = classify::packet(tables, header.source(), header.destination());
+    let vip = match entry {
+        Some(entry) => entry,
+        None if header.next() == parse::ICMPV6 && icmp::is_about_dnat(packet, tables, true) => {
+            classify::DNAT_ANSWER
+        }
+        None => return Err(Verdict::PASS),
     };
     if !header.is_sound(packet.length() - ETHERNET) {
         return Err(unusable(vip, DropReason::Malformed));

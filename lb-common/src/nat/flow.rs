@@ -127,7 +127,7 @@ fn mix(word: u64) -> u64 {
 impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, N> {
     #[inline(always)]
     fn taking(&self, evict: bool) -> Taking {
-        Taking { now: self.now, guard: self.settings.guard as u64, evict }
+        Taking::expired(self.now, self.settings.guard as u64, evict)
     }
 
     #[inline(always)]
@@ -249,8 +249,7 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
         }
         if found.young {
             let other = End { key: partner_key, hash };
-            let (reverse_end, forward_end) = if is_reverse { (end, &other) } else { (&other, end) };
-            self.promote((reverse, reverse_end), (forward, forward_end), (state, expires));
+            self.promote((found, end), (&partner, &other), (state, expires));
         }
         Renewed::Lives
     }
@@ -267,25 +266,25 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
     #[inline(always)]
     fn promote(
         &self,
-        (reverse, reverse_end): (&Found<'a, B>, &End<'_>),
-        (forward, forward_end): (&Found<'a, B>, &End<'_>),
+        (found, end): (&Found<'a, B>, &End<'_>),
+        (partner, other): (&Found<'a, B>, &End<'_>),
         (state, expires): (NatState, u64),
     ) {
-        let Some(new_reverse) = self.copy(reverse.line, reverse_end) else { return };
-        let Some(new_forward) = self.copy(forward.line, forward_end) else {
-            give_up(new_reverse);
+        let Some(first) = self.copy(found.line, end) else { return };
+        let Some(second) = self.copy(partner.line, other) else {
+            give_up(first);
             return;
         };
-        if !is_same(reverse) || !is_same(forward) {
+        if !is_same(found) || !is_same(partner) {
             // It has ended meanwhile, and what was copied may be another flow's.
-            give_up(new_forward);
-            give_up(new_reverse);
+            give_up(first);
+            give_up(second);
             return;
         }
-        table::publish(new_reverse, state, expires);
-        table::publish(new_forward, state, expires);
-        free_as_it_is(forward);
-        free_as_it_is(reverse);
+        table::publish(first, state, expires);
+        table::publish(second, state, expires);
+        free_as_it_is(found);
+        free_as_it_is(partner);
     }
 
     /// A line of the main table that is claimed and written.

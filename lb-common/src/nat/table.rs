@@ -18,12 +18,6 @@ pub trait Table {
     #[inline(always)]
     fn line(&self, position: u32) -> Option<NatLine<'_, Self::Body>> {
         let (index, way) = place(position);
-        // Else the compiler asks whether the way is 7, of which verifiers do not
-        // conclude that it is less.
-        let way = core::hint::black_box(way);
-        if way >= NAT_WAYS {
-            return None;
-        }
         let bucket = self.bucket(index)?;
         Some(NatLine { meta: &bucket.metas[way], body: &bucket.bodies[way] })
     }
@@ -70,10 +64,20 @@ const WAY_MASK: u32 = (1 << WAY_BITS) - 1;
 /// that most are found in the first.
 const CROWDED: u64 = 5;
 
+/// A way as positions and offers have it: so that what [`place`] makes of any
+/// three bits is a way, without a comparison that a verifier would have to follow.
+#[inline(always)]
+const fn code(way: usize) -> u32 {
+    match way {
+        0 => 0,
+        some => some as u32 + 1,
+    }
+}
+
 /// Bucket and way of a position.
 #[inline(always)]
 pub const fn place(position: u32) -> (u32, usize) {
-    (position >> WAY_BITS, (position & WAY_MASK) as usize)
+    (position >> WAY_BITS, (((position & WAY_MASK) * NAT_WAYS as u32) >> WAY_BITS) as usize)
 }
 
 /// A key's hash: which buckets, and the tag of its line.
@@ -142,24 +146,24 @@ pub fn find<T: Table + ?Sized>(table: &T, key: &FlowWords, hash: NatHash) -> u32
     }
 }
 
-/// The way of the key's line, or [`NOWHERE`]. Written out: verifiers before
+/// The code of the way of the key's line, or [`NOWHERE`]. Written out: verifiers before
 /// Linux 6.2 lose count in a loop over so large elements.
 #[inline(always)]
 fn way_of<B: NatBody>(bucket: &NatBucket<B>, key: &FlowWords, tag: u16) -> u32 {
     if holds(bucket, 0, key, tag) {
-        0
+        code(0)
     } else if holds(bucket, 1, key, tag) {
-        1
+        code(1)
     } else if holds(bucket, 2, key, tag) {
-        2
+        code(2)
     } else if holds(bucket, 3, key, tag) {
-        3
+        code(3)
     } else if holds(bucket, 4, key, tag) {
-        4
+        code(4)
     } else if holds(bucket, 5, key, tag) {
-        5
+        code(5)
     } else if holds(bucket, 6, key, tag) {
-        6
+        code(6)
     } else {
         NOWHERE
     }
@@ -171,26 +175,30 @@ fn holds<B: NatBody>(bucket: &NatBucket<B>, way: usize, key: &FlowWords, tag: u1
     meta.tag() == tag && meta.in_use() && bucket.bodies[way].is(key)
 }
 
-/// Which lines an insert may take.
+/// Which lines an insert may take, in one word: those that expired before a
+/// certain tick (bits 0..63), and where there is none, the oldest half-open flow's
+/// (bit 63).
 #[derive(Clone, Copy)]
-pub struct Taking {
-    pub now: u64,
-    /// Ticks after which an expired line may be taken.
-    pub guard: u64,
-    /// Where nothing is free, the oldest half-open flow gives way.
-    pub evict: bool,
-}
+pub struct Taking(pub u64);
 
 impl Taking {
-    /// `guard` and `evict` in one word.
+    const EVICT: u64 = 1 << 63;
+
+    /// Lines that expired `guard` ticks before `now`.
     #[inline(always)]
-    pub const fn terms(&self) -> u64 {
-        self.guard | (self.evict as u64) << 63
+    pub const fn expired(now: u64, guard: u64, evict: bool) -> Self {
+        let before = now.saturating_sub(guard);
+        Self(if evict { before | Self::EVICT } else { before })
     }
 
     #[inline(always)]
-    pub const fn of(now: u64, terms: u64) -> Self {
-        Self { now, guard: terms & (u64::MAX >> 1), evict: terms >> 63 != 0 }
+    const fn before(self) -> u64 {
+        self.0 & !Self::EVICT
+    }
+
+    #[inline(always)]
+    const fn evicts(self) -> bool {
+        self.0 & Self::EVICT != 0
     }
 }
 
@@ -204,7 +212,7 @@ impl Claim {
     pub const FULL: Self = Self(u32::MAX);
 }
 
-/// What a look at a bucket found for a key, the best place first: the way (bits
+/// What a look at a bucket found for a key, the best place first: the way's code (bits
 /// 0..3), and why (bits 61..64).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Offer(pub u64);
@@ -234,8 +242,8 @@ impl Offer {
 
 /// What one line offers, without its way.
 #[inline(always)]
-fn offer_of<B: NatBody>(body: &B, meta: NatMeta, key: (&FlowWords, u16), taking: &Taking) -> u64 {
-    let usable = meta.is_free() || meta.in_use() && meta.expires() + taking.guard < taking.now;
+fn offer_of<B: NatBody>(body: &B, meta: NatMeta, key: (&FlowWords, u16), taking: Taking) -> u64 {
+    let usable = meta.is_free() || meta.in_use() && meta.expires() < taking.before();
     let same = meta.tag() == key.1 && (meta.is_busy() || meta.in_use() && body.is(key.0));
     if same {
         return if usable { Offer::SAME } else { Offer::TAKEN.0 };
@@ -243,7 +251,7 @@ fn offer_of<B: NatBody>(body: &B, meta: NatMeta, key: (&FlowWords, u16), taking:
     if usable {
         return Offer::USABLE;
     }
-    if taking.evict && meta.state().is_evictable() {
+    if taking.evicts() && meta.state().is_evictable() {
         return Offer::OLDEST | meta.expires() << 8;
     }
     Offer::NOTHING.0
@@ -259,13 +267,13 @@ pub fn look<T: Table + ?Sized>(
 ) -> Offer {
     let Some(bucket) = table.bucket(bucket) else { return Offer::NOTHING };
     let mut found = Look { best: Offer::NOTHING, occupied: NAT_WAYS as u64 };
-    found.at(bucket, 0, key, &taking);
-    found.at(bucket, 1, key, &taking);
-    found.at(bucket, 2, key, &taking);
-    found.at(bucket, 3, key, &taking);
-    found.at(bucket, 4, key, &taking);
-    found.at(bucket, 5, key, &taking);
-    found.at(bucket, 6, key, &taking);
+    found.at(bucket, 0, key, taking);
+    found.at(bucket, 1, key, taking);
+    found.at(bucket, 2, key, taking);
+    found.at(bucket, 3, key, taking);
+    found.at(bucket, 4, key, taking);
+    found.at(bucket, 5, key, taking);
+    found.at(bucket, 6, key, taking);
     let Look { best, occupied } = found;
     if best.kind() == Offer::USABLE {
         return Offer(best.0 | occupied.saturating_sub(CROWDED) << 8);
@@ -286,7 +294,7 @@ impl Look {
         bucket: &NatBucket<B>,
         way: usize,
         key: (&FlowWords, u16),
-        taking: &Taking,
+        taking: Taking,
     ) {
         let meta = NatMeta(bucket.metas[way].load());
         let offer = offer_of(&bucket.bodies[way], meta, key, taking);
@@ -296,7 +304,7 @@ impl Look {
         if offer == Offer::TAKEN.0 {
             self.best = Offer::TAKEN;
         }
-        let offer = offer | way as u64;
+        let offer = offer | code(way) as u64;
         if offer < self.best.0 {
             self.best = Offer(offer);
         }
@@ -329,7 +337,7 @@ pub fn claim<T: Table + ?Sized>(
     let Some(line) = table.line(position) else { return Claim::FULL };
     let meta = NatMeta(line.meta.load());
     let claim = meta.claimed(key.1);
-    let unchanged = Offer(offer_of(line.body, meta, key, &taking)).kind() == offer.kind();
+    let unchanged = Offer(offer_of(line.body, meta, key, taking)).kind() == offer.kind();
     if !unchanged || !line.meta.exchange(meta.0, claim.0) {
         // Somebody else was faster; which key they wanted it for is not known.
         return Claim::EXISTS;
@@ -379,7 +387,7 @@ pub fn has_competitor<T: Table + ?Sized>(
         let meta = NatMeta(bucket.metas[way].load());
         meta.tag() == key.1
             && (meta.is_busy() || meta.in_use() && bucket.bodies[way].is(key.0))
-            && first + way as u32 != mine
+            && first + code(way) != mine
     };
     at(0) || at(1) || at(2) || at(3) || at(4) || at(5) || at(6)
 }

@@ -92,12 +92,16 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let present = self.plane.nat_settings();
         // Another key would lose the flows that are there.
         let key = if present.key == [0; 2] { self.key.map(|word| !word) } else { present.key };
-        let nat_settings = translation::settings(
+        let mut nat_settings = translation::settings(
             &self.config,
             self.nat.tables().buckets(),
             key,
             self.plane.ticks(),
         );
+        if present.mixed > nat_settings.mixed && !self.nat.tables().is_empty(self.plane.now()?) {
+            // Flows between the families may go on.
+            nat_settings.mixed = present.mixed;
+        }
         if present != nat_settings {
             self.plane.set_nat_settings(&nat_settings);
         }

@@ -51,7 +51,7 @@ fn open(tables: &NatTables, number: u32, expires: u64) -> bool {
     let lines = [(inside.reversed(), outside.reversed(), true), (outside, inside, false)];
     lines.into_iter().all(|(key, to, reverse)| {
         let hash = NatHash::of(&key, [0; 2]);
-        let taking = Taking { now: NOW, guard: 0, evict: false };
+        let taking = Taking::expired(NOW, 0, false);
         let claim = tables.narrow.claim(&key, hash, taking);
         if matches!(claim, Claim::FULL | Claim::EXISTS) {
             return false;

@@ -46,7 +46,7 @@ impl<B: NatBody + Sync> Table for Lines<B> {
     }
 
     fn bucket(&self, index: u32) -> Option<&NatBucket<B>> {
-        Some(self.memory.reference(index))
+        (index < self.buckets).then(|| self.memory.reference(index))
     }
 }
 

@@ -90,6 +90,13 @@ impl Bench {
         self.backends = ids.iter().map(|id| (*id, self.kernel.backend_counters(*id))).collect();
     }
 
+    /// Writes what has changed in the maps; flows stay.
+    pub fn update(&mut self, world: &World) {
+        world.maps.update(&self.written, &mut self.kernel);
+        self.written = world.maps.clone();
+        self.host.update(world.maps.clone());
+    }
+
     pub fn kernel(&mut self) -> &mut Kernel {
         &mut self.kernel
     }

@@ -63,7 +63,8 @@ pub fn to_client<P: Packet, T: NatTables>(
     let length = length_after(handoff);
     if tables.nat_settings().is_none_or(|settings| length > settings.least_mtu) {
         let mtu = packet.mtu_of(hop.ifindex as u32);
-        if length > mtu {
+        // 0: the interface is gone, which the driver counts.
+        if mtu != 0 && length > mtu {
             return too_big(packet, tables, handoff, mtu);
         }
     }

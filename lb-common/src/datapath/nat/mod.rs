@@ -239,7 +239,9 @@ where
     }
     if tables.backend(draft.forward.backend).is_none_or(|b| b.flags & backend_flags::DEAD != 0) {
         flow::free(found.line, found.meta);
-        return Fate::Dead;
+        // Whoever begins, or does not care, gets another backend.
+        let begins = matches!(kind, PacketKind::Syn | PacketKind::Udp);
+        return if begins { Fate::Unknown } else { Fate::Dead };
     }
     let Some(service) = tables.service(draft.forward.service) else { return Fate::Unknown };
     draft.reverse.hop = hop_of(packet);

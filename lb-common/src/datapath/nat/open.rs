@@ -1,13 +1,10 @@
 //! A new flow: the backend that its slot names, and a tuple of its own.
 
 use super::super::parse::TCP;
-use super::super::{Packet, Verdict};
+use super::super::{Packet, Verdict, classify};
 use super::{NatTables, egress, hop_of, refuse};
-use crate::abi::{
-    Backend, Handoff, NatBody, NatState, Service, VipBucket, VipEntry, backend_flags, service_flags,
-};
+use crate::abi::{Backend, Handoff, NatBody, NatState, Service, backend_flags, service_flags};
 use crate::hash::{FlowHash, split, v4_mapped};
-use crate::lookup;
 use crate::nat::flow::{self, NewFlow, Opened, Source};
 use crate::nat::table::Table;
 use crate::reason::DropReason;
@@ -75,22 +72,7 @@ fn keeps_client<T: NatTables>(tables: &T, service: &Service, source: [u64; 2]) -
     if service.flags & service_flags::KEEP_CLIENT == 0 {
         return false;
     }
-    let [first, second] = lookup::vip_buckets(source);
-    !marks_backend(tables.vip_bucket(first), source)
-        && !marks_backend(tables.vip_bucket(second), source)
-}
-
-#[inline(always)]
-fn marks_backend(bucket: Option<&VipBucket>, address: [u64; 2]) -> bool {
-    let Some(bucket) = bucket else { return false };
-    let [a, b] = &bucket.entries;
-    let marks = |entry: &VipEntry| {
-        entry.address[1] == address[1]
-            && entry.address[0] == address[0]
-            && entry.used()
-            && VipEntry::is_dnat_backend(entry.meta)
-    };
-    marks(a) || marks(b)
+    !classify::is_dnat_backend(tables, source)
 }
 
 /// What is known of the flow before it has a tuple.

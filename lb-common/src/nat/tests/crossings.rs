@@ -1,8 +1,12 @@
 //! Packets that meet at the moments that random ones seldom hit.
 
 use super::balancer::{Balancer, Outcome, Packet, Rules, TCP, UDP, client_key};
+use super::memory::Memory;
 use super::model::{check, run};
 use crate::hash::FlowWords;
+use crate::nat::found::give_up;
+use crate::nat::interleave;
+use crate::nat::table::{NatHash, Table, Taking};
 use crate::transition::PacketKind::{self, Data, Rst, Syn, Udp};
 
 const START: u64 = 5000;
@@ -69,6 +73,33 @@ fn nothing_is_lost_while_a_flow_moves() {
         for outcome in lab.at_once(seed, &packets) {
             assert_ne!(outcome, Outcome::NoFlow, "order {seed}");
         }
+    }
+}
+
+/// The two see different lines free while a third comes and goes.
+#[test]
+fn two_that_want_one_key_do_not_both_get_it() {
+    let (key, other) = (client_key(0, TCP), client_key(1, TCP));
+    let taking = Taking { now: START, guard: 10, evict: false };
+    for seed in ORDERS {
+        let table = Memory::new(1);
+        let claim = |key: FlowWords| {
+            let claim = table.claim(&key, NatHash::of(&key, [1, 2]), taking);
+            table.line(claim.0)
+        };
+        let passing = || {
+            if let Some(line) = claim(other) {
+                give_up(line);
+            }
+            false
+        };
+        let claims: Vec<Box<dyn FnOnce() -> bool + Send + '_>> = vec![
+            Box::new(|| claim(key).is_some()),
+            Box::new(|| claim(key).is_some()),
+            Box::new(passing),
+        ];
+        let got = interleave::run(seed, claims).into_iter().filter(|got| *got).count();
+        assert!(got < 2, "order {seed}");
     }
 }
 

@@ -42,7 +42,7 @@ impl World {
         let tables = self.controller.nat.tables();
         let hash = lb_common::nat::table::NatHash::of(&key, [0; 2]);
         let now = self.controller.plane.now;
-        let claim = tables.narrow.claim(&key, hash, Taking { now, guard: 0, evict: false });
+        let claim = tables.narrow.claim(&key, hash, Taking::expired(now, 0, false));
         let line = tables.narrow.line(claim.0).expect("there is room");
         line.body.write(&key, &entry, true);
         publish(line, NatState::Established, now + seconds * SECOND);
@@ -175,4 +175,18 @@ fn from_nat_to_dsr_flows_are_looked_up_until_the_last_has_ended() {
     world.pass(15);
     assert_eq!(world.flags("web"), 0);
     assert!(!world.is_source(1));
+}
+
+#[test]
+fn answers_between_the_families_are_looked_for_while_flows_live() {
+    let mixed = nat("web", 1, 1, &[(1, 1)]).replace("192.0.2.1", "'2001:db8::1'");
+    let plain = [nat("web", 1, 1, &[(1, 1)])];
+    let mut world = World::new(&[mixed]);
+    assert_eq!(world.controller.plane.nat_settings().mixed, 1);
+    world.open("web", 1, 1, 100);
+    world.reload(&plain).unwrap();
+    assert_eq!(world.controller.plane.nat_settings().mixed, 1);
+    world.pass(120);
+    world.reload(&plain).unwrap();
+    assert_eq!(world.controller.plane.nat_settings().mixed, 0);
 }

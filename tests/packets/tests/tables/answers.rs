@@ -23,7 +23,7 @@ fn world(unserved: Unserved) -> (World, u16) {
 }
 
 /// The reset that RFC 9293 asks for in answer to `segment`.
-fn reset(segment: &Packet) -> Vec<u8> {
+pub fn reset(segment: &Packet) -> Vec<u8> {
     let Upper::Tcp { ports, sequence, acknowledgement, flags, payload, .. } = &segment.upper else {
         panic!("not TCP: {segment:?}")
     };

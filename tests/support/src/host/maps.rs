@@ -57,6 +57,20 @@ impl Maps {
 
     /// Makes the kernel's maps, which are as `before`, the same as these.
     pub fn replace(&self, before: &Self, kernel: &mut Kernel) {
+        self.update(before, kernel);
+        kernel.clear_flows();
+        kernel.clear_fragments();
+        for name in super::nat::TABLES {
+            kernel.clear_nat_table(name);
+        }
+        for (key, entry) in &self.flows {
+            kernel.set_flow(*key, *entry);
+        }
+        kernel.fill_flows(self.flow_room);
+    }
+
+    /// The same for all that the daemon writes: flows stay.
+    pub fn update(&self, before: &Self, kernel: &mut Kernel) {
         kernel.set_settings(self.settings);
         kernel.set_nat_settings(self.nat_settings);
         for (index, pool) in changes(&before.pools, &self.pools) {
@@ -87,15 +101,6 @@ impl Maps {
             let at = self.insert_failed.get(&group).copied().unwrap_or(0);
             kernel.set_insert_failed(group, at);
         }
-        kernel.clear_flows();
-        kernel.clear_fragments();
-        for name in super::nat::TABLES {
-            kernel.clear_nat_table(name);
-        }
-        for (key, entry) in &self.flows {
-            kernel.set_flow(*key, *entry);
-        }
-        kernel.fill_flows(self.flow_room);
     }
 }
 

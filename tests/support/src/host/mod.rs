@@ -75,6 +75,11 @@ impl Host {
         }
     }
 
+    /// Changes what the daemon writes: flows stay.
+    pub fn update(&mut self, maps: Maps) {
+        self.maps = maps;
+    }
+
     /// Runs the data path on a frame that came in on loopback.
     pub fn run(&mut self, frame: &[u8], now: u64) -> kernel::Outcome {
         self.now = now;

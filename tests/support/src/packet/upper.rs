@@ -78,6 +78,15 @@ impl Upper {
         self
     }
 
+    /// Changes both ports of TCP or UDP: source and destination.
+    pub fn between(mut self, of: [u16; 2]) -> Self {
+        match &mut self {
+            Self::Tcp { ports, .. } | Self::Udp { ports, .. } => *ports = of,
+            _ => panic!("{self:?} has no ports"),
+        }
+        self
+    }
+
     pub fn bytes(&self, source: IpAddr, destination: IpAddr) -> Vec<u8> {
         let v6 = source.is_ipv6();
         let (mut bytes, sum_at) = self.without_checksum();
