@@ -80,7 +80,7 @@ fn nothing_is_lost_while_a_flow_moves() {
 #[test]
 fn two_that_want_one_key_do_not_both_get_it() {
     let (key, other) = (client_key(0, TCP), client_key(1, TCP));
-    let taking = Taking { now: START, guard: 10, evict: false };
+    let taking = Taking::expired(START, 10, false);
     for seed in ORDERS {
         let table = Memory::new(1);
         let claim = |key: FlowWords| {
