@@ -239,7 +239,7 @@ fn a_weight_that_is_set_counts_until_it_is_the_files_again() {
 }
 
 #[test]
-fn a_returning_backend_starts_slowly_and_moves_no_more_slots_than_its_own() {
+fn a_returning_backend_starts_slowly_and_moves_at_most_twice_its_slots() {
     let slow = [service("web", 1, ", slow_start: 30s, arming: 1s", &[(1, 1), (2, 1)])];
     let mut world = World::new(&slow);
     let id = world.id("web", 2).unwrap();
@@ -261,7 +261,8 @@ fn a_returning_backend_starts_slowly_and_moves_no_more_slots_than_its_own() {
     assert!(whole > 120);
     assert_eq!(world.stats().services[0].backends[1].slow_start, None);
     let moved = world.stats().services[0].slots.moved - before;
-    assert!(moved <= whole + whole / 4, "{moved} for {whole}");
+    // In ten steps, each with a table of its own; the key is another each time.
+    assert!(moved <= 2 * whole, "{moved} for {whole}");
 }
 
 #[test]
