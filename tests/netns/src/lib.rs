@@ -18,5 +18,5 @@ pub use own_host::{OwnHost, SHOP, SHOP_DNS};
 pub use ping::ping;
 pub use server::NameServer;
 pub use site::{DNS, HEALTH, Site, WEB, WEB6};
-pub use traffic::Traffic;
+pub use traffic::{Traffic, calling};
 pub use tunnel::TunnelEnd;

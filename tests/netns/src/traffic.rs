@@ -52,3 +52,28 @@ impl<'a> Traffic<'a> {
         wait_until("traffic goes on", || self.requests.load(Ordering::Relaxed) >= goal).unwrap();
     }
 }
+
+/// Calls the first service without a pause while `change` does its work.
+pub fn calling(client: &Host, change: impl FnOnce()) -> Tally {
+    // Also when `change` panics.
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let mut tally = Tally::default();
+            while !done.load(Ordering::Relaxed) {
+                tally.add(Conversation::open(client, WEB.into(), 80).map(|c| c.partner));
+            }
+            tally
+        });
+        let done = Done(&done);
+        change();
+        drop(done);
+        calls.join().expect("nobody panicked")
+    })
+}

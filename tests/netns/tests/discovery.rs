@@ -4,10 +4,9 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use lb_test_lab::{Daemon, Lab, Process, Stats, backend, backend6, wait_until};
-use lb_test_netns::{Conversation, HEALTH, Site, Tally, WEB, call};
+use lb_test_netns::{Conversation, HEALTH, Site, WEB, call, calling};
 use nix::sys::signal::Signal;
 
 const NAME: &str = "web.internal.lab";
@@ -104,32 +103,6 @@ fn warns(stats: &Stats, of: &str) -> bool {
     warnings.filter_map(|one| one.as_str()).any(|one| one.contains(of))
 }
 
-/// Calls without a pause while `change` does its work.
-fn calling(site: &Site, change: impl FnOnce()) -> Tally {
-    let client = &site.lab.client;
-    let done = AtomicBool::new(false);
-    // Also when `change` panics.
-    struct Done<'a>(&'a AtomicBool);
-    impl Drop for Done<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    std::thread::scope(|scope| {
-        let calls = scope.spawn(|| {
-            let mut tally = Tally::default();
-            while !done.load(Ordering::Relaxed) {
-                tally.add(Conversation::open(client, WEB.into(), 80).map(|c| c.partner));
-            }
-            tally
-        });
-        let done = Done(&done);
-        change();
-        drop(done);
-        calls.join().unwrap()
-    })
-}
-
 /// Claims: the pool follows the name's addresses and no request fails; connections that
 /// exist stay; what the order of the answer does not change is not touched.
 #[test]
@@ -144,7 +117,7 @@ fn the_pool_follows_the_name_and_no_request_fails() {
     let before = pool(&[1, 2]);
     let mut old: Vec<_> =
         (0..8).map(|_| Conversation::open(&site.lab.client, WEB.into(), 80).unwrap()).collect();
-    let tally = calling(&site, || {
+    let tally = calling(&site.lab.client, || {
         for numbers in [&[2, 3][..], &[4, 3, 2], &[1], &[1, 2, 3, 4], &[2, 1]] {
             server.set(&addresses(numbers));
             pool(numbers);
@@ -187,7 +160,7 @@ fn without_an_answer_the_last_one_holds_over_a_restart_too() {
     assert!(answered <= since && since <= silent.0["time"].as_u64().unwrap(), "{source}");
     call(&site.lab.client, WEB, 80, 20).complete();
 
-    let tally = calling(&site, || {
+    let tally = calling(&site.lab.client, || {
         daemon.stop(Signal::SIGKILL).unwrap();
         daemon.start_again().unwrap();
         let again = daemon.stats().unwrap();
@@ -239,7 +212,7 @@ fn a_reload_from_addresses_to_services_breaks_nothing() {
     let listed = nat(&format!("{{ name: a, address: {}, port: 80 }}", backend(1)));
     let named = nat("{ name: w, srv: _http._tcp.lab }, { name: v, dns: none.lab }");
     let daemon = Daemon::start(&site.lab, &listed).unwrap();
-    let tally = calling(&site, || {
+    let tally = calling(&site.lab.client, || {
         daemon.write_config(&named).unwrap();
         let mut check = daemon.command("check");
         check.arg("--resolve").arg("--config").arg(daemon.config_path());
@@ -276,7 +249,7 @@ fn a_file_of_backends_is_followed_and_a_bad_one_changes_nothing() {
         daemon.wait_for("the pool is the file's", |stats| served_by(stats, &names)).unwrap()
     };
     pool(&[1]);
-    let tally = calling(&site, || {
+    let tally = calling(&site.lab.client, || {
         for numbers in [&[1, 2][..], &[2, 3], &[3]] {
             replace(&numbers.iter().map(|number| entry(*number)).collect::<String>());
             pool(numbers);

@@ -1,9 +1,7 @@
 //! Servers are taken out and put back, one after another, while clients ask.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use lb_test_lab::{Daemon, Stats, backend};
-use lb_test_netns::{Conversation, Site, Tally, WEB, call};
+use lb_test_netns::{Conversation, Site, WEB, call, calling};
 
 /// Runs a command of the daemon that has to succeed; returns what it says.
 fn order(daemon: &Daemon, name: &str, args: &[&str]) -> String {
@@ -18,32 +16,6 @@ fn is_out(stats: &Stats, name: &str) -> bool {
     stats.share("web", name) == 0.0 && stats.service("web")["slots"]["arming"] == 0
 }
 
-/// Calls without a pause while `change` does its work.
-fn calling(site: &Site, change: impl FnOnce()) -> Tally {
-    struct Done<'a>(&'a AtomicBool);
-    impl Drop for Done<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let client = &site.lab.client;
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let calls = scope.spawn(|| {
-            let mut tally = Tally::default();
-            while !done.load(Ordering::Relaxed) {
-                tally.add(Conversation::open(client, WEB.into(), 80).map(|c| c.partner));
-            }
-            tally
-        });
-        // Also when `change` panics.
-        let done = Done(&done);
-        change();
-        drop(done);
-        calls.join().unwrap()
-    })
-}
-
 fn roll(mode: &str) {
     let site = Site::new(3);
     let config = site.config(&[(1, 1), (2, 1), (3, 1)]);
@@ -51,7 +23,7 @@ fn roll(mode: &str) {
     let limits = "limits: { nat_flows: 4096, nat_flows_wide: 4096 }\n";
     let daemon = Daemon::start(&site.lab, &(limits.to_owned() + &config)).unwrap();
     call(&site.lab.client, WEB, 80, 40).complete();
-    let tally = calling(&site, || {
+    let tally = calling(&site.lab.client, || {
         for number in 1..=3 {
             let (name, host) = (format!("web-{number}"), backend(number).to_string());
             let mut old: Vec<_> = (0..12)
