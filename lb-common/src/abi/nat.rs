@@ -644,7 +644,10 @@ pub struct Handoff {
     pub kind: u8,
     /// 1: the first fragment of a packet.
     pub is_fragment: u8,
-    pub reserved: [u8; 2],
+    /// 1: the flow was found under the key of its backend's packets.
+    pub is_answer: u8,
+    /// 1: a flow that is being opened keeps the client's address.
+    pub keeps_client: u8,
     pub draft: Draft,
 }
 

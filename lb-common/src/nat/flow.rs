@@ -46,9 +46,16 @@ pub struct End<'a> {
 pub enum Renewed {
     /// It lives.
     Lives,
+    /// Another packet of the flow changed it at the same moment, so this one is to
+    /// look at it again.
+    Late,
     /// Its other line is lost: there is no flow.
     Gone,
 }
+
+/// Times that a packet looks at its flow. One that is late each time leaves all
+/// the same; what it says of the flow's state is lost.
+pub const LOOKS: u32 = 3;
 
 /// What came of a new flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -218,10 +225,15 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
         };
         if found.young != partner.young {
             // It is just moving to the main table.
-            return Renewed::Lives;
+            return Renewed::Late;
         }
         let is_reverse = found.is_reverse();
         let (reverse, forward) = if is_reverse { (found, &partner) } else { (&partner, found) };
+        if partner.meta.state() as u8 != found.meta.state() as u8 {
+            // Another packet has changed one of them, and the other not yet.
+            settle(reverse, forward);
+            return Renewed::Late;
+        }
         let next = |found: &Found<'a, B>| found.meta.with(state, expires);
         let changed = match change(reverse, next(reverse)) {
             Change::Done => change(forward, next(forward)),
@@ -238,7 +250,7 @@ impl<'a, B: NatBody + 'a, M: Table<Body = B>, N: Table<Body = B>> Tables<'a, M, 
         }
         settle(reverse, forward);
         if changed == Change::Late {
-            return Renewed::Lives;
+            return Renewed::Late;
         }
         if state.is_evictable() {
             return Renewed::Lives;

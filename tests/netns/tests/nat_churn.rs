@@ -15,10 +15,8 @@ const THREADS: usize = 8;
 const VIPS: [IpAddr; 4] =
     [IpAddr::V4(WEB), IpAddr::V6(WEB6), IpAddr::V4(OTHER), IpAddr::V6(OTHER6)];
 /// Four addresses of each family, so that a port need not be used twice in the test:
-/// nginx closes first, and remembers each connection for a minute. Of two packets of a
-/// flow that two CPUs have at the same moment one may not change its state: where that
-/// was a FIN, the flow is forgotten after `closing`.
-const POOL: &str = "defaults:\n  closing: 5s\n  snat: { addresses: [10.0.1.101, 10.0.1.102, 10.0.1.103, \
+/// nginx closes first, and remembers each connection for a minute.
+const POOL: &str = "defaults:\n  snat: { addresses: [10.0.1.101, 10.0.1.102, 10.0.1.103, \
     10.0.1.104, \"2001:db8:3::101\", \"2001:db8:3::102\", \"2001:db8:3::103\", \
     \"2001:db8:3::104\"], rest: 5s }\n";
 

@@ -23,7 +23,7 @@ pub fn translate<P: Packet, T: NatTables>(
     let Draft { forward, reverse, .. } = &handoff.draft;
     let to = &forward.to;
     // Found under the key of a backend's packets.
-    let hop = if forward.reserved != 0 {
+    let hop = if handoff.is_answer != 0 {
         reverse.hop
     } else {
         let Some(backend) = tables.backend(forward.backend) else {

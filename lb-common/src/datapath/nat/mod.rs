@@ -162,6 +162,7 @@ pub fn process<P: Packet, T: NatTables>(
         Fate::ToClient => egress::to_client(packet, tables, handoff),
         Fate::Message => icmp::translate(packet, tables, handoff),
         Fate::Dead => refuse(packet, tables, handoff, DropReason::DeadBackend),
+        Fate::Ended => refuse(packet, tables, handoff, DropReason::NatNoFlow),
     }
 }
 
@@ -178,11 +179,13 @@ enum Fate {
     Message,
     /// Its backend is dead.
     Dead,
+    /// It has ended, which its backend does not know.
+    Ended,
 }
 
 /// Looks for the packet's flow, and renews it.
 #[inline(never)]
-fn existing<'a, P, T, B, M, N>(
+fn existing<'a, P, T, M, N>(
     packet: &P,
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
@@ -191,92 +194,128 @@ fn existing<'a, P, T, B, M, N>(
 where
     P: Packet,
     T: NatTables,
-    B: NatBody + 'a,
-    M: Table<Body = B>,
-    N: Table<Body = B>,
+    M: Table<Body: 'a>,
+    N: Table<Body = M::Body>,
+{
+    let mut looks = 0;
+    while looks < flow::LOOKS {
+        if let Some(fate) = look(packet, tables, flows, handoff, looks == 0) {
+            return fate;
+        }
+        looks += 1;
+    }
+    if handoff.is_answer != 0 { Fate::ToClient } else { Fate::ToBackend }
+}
+
+/// `None`: another packet of the flow changed it meanwhile.
+#[inline(always)]
+fn look<'a, P, T, M, N>(
+    packet: &P,
+    tables: &T,
+    flows: &flow::Tables<'a, M, N>,
+    handoff: &mut Handoff,
+    is_first: bool,
+) -> Option<Fate>
+where
+    P: Packet,
+    T: NatTables,
+    M: Table<Body: 'a>,
+    N: Table<Body = M::Body>,
 {
     let kind = handoff.packet_kind();
-    let Handoff { flow: key, draft, .. } = handoff;
+    let Handoff { flow: key, draft, is_answer, .. } = handoff;
     let hash = flows.hash(key);
-    let Some(found) = flows.find(key, hash) else { return Fate::Unknown };
+    let Some(found) = flows.find(key, hash) else { return Some(Fate::Unknown) };
     let reverse = found.line.body.rest().is_reverse();
-    draft.forward.to = found.line.body.to();
-    draft.forward.backend = found.line.body.backend();
-    draft.forward.service = found.line.body.service();
-    draft.forward.reserved = reverse as u32;
+    learn(found.line.body, draft);
+    *is_answer = reverse as u8;
     let Some(kind) = kind else {
         draft.reverse.hop = found.line.body.hop();
-        return Fate::Message;
+        return Some(Fate::Message);
     };
     let end = End { key, hash };
     if reverse {
-        answer_of(packet, tables, flows, draft, (&found, &end, kind))
+        if is_first {
+            // Before it moves to the other table: what is counted moves with it.
+            found.line.body.rest().count(packet.length());
+        }
+        answer_of(tables, flows, draft, (&found, &end, kind))
     } else {
         request(packet, tables, flows, draft, (&found, &end, kind))
     }
 }
 
+/// Where packets of the flow go, and whose it is.
+#[inline(always)]
+fn learn<B: NatBody>(body: &B, draft: &mut Draft) {
+    draft.forward.to = body.to();
+    draft.forward.backend = body.backend();
+    draft.forward.service = body.service();
+}
+
 /// A client's packet.
 #[inline(always)]
-fn request<'a, P, T, B, M, N>(
+fn request<'a, P, T, M, N>(
     packet: &P,
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
     draft: &mut Draft,
-    (found, end, kind): (&Found<'a, B>, &End<'_>, PacketKind),
-) -> Fate
+    (found, end, kind): (&Found<'a, M::Body>, &End<'_>, PacketKind),
+) -> Option<Fate>
 where
     P: Packet,
     T: NatTables,
-    B: NatBody + 'a,
-    M: Table<Body = B>,
-    N: Table<Body = B>,
+    M: Table<Body: 'a>,
+    N: Table<Body = M::Body>,
 {
     if found.meta.state().is_over() && matches!(kind, PacketKind::Syn | PacketKind::Udp) {
         // The client uses its port again; the old tuple rests.
         flow::free(found.line, found.meta);
-        return Fate::Unknown;
+        return Some(Fate::Unknown);
     }
     if tables.backend(draft.forward.backend).is_none_or(|b| b.flags & backend_flags::DEAD != 0) {
-        flow::free(found.line, found.meta);
+        flows.end(found, NatState::Reset, draft);
         // Whoever begins, or does not care, gets another backend.
         let begins = matches!(kind, PacketKind::Syn | PacketKind::Udp);
-        return if begins { Fate::Unknown } else { Fate::Dead };
+        return Some(if begins { Fate::Unknown } else { Fate::Dead });
     }
-    let Some(service) = tables.service(draft.forward.service) else { return Fate::Unknown };
+    let Some(service) = tables.service(draft.forward.service) else { return Some(Fate::Unknown) };
     draft.reverse.hop = hop_of(packet);
-    if flows.renew(found, end, kind, service, draft) == Renewed::Gone {
-        return Fate::Unknown;
+    match flows.renew(found, end, kind, service, draft) {
+        Renewed::Gone => return Some(Fate::Unknown),
+        Renewed::Late => return None,
+        Renewed::Lives => {}
     }
     found.line.body.rest().count(packet.length());
-    Fate::ToBackend
+    Some(Fate::ToBackend)
 }
 
 /// A backend's packet.
 #[inline(always)]
-fn answer_of<'a, P, T, B, M, N>(
-    packet: &P,
+fn answer_of<'a, T, M, N>(
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
     draft: &mut Draft,
-    (found, end, kind): (&Found<'a, B>, &End<'_>, PacketKind),
-) -> Fate
+    (found, end, kind): (&Found<'a, M::Body>, &End<'_>, PacketKind),
+) -> Option<Fate>
 where
-    P: Packet,
     T: NatTables,
-    B: NatBody + 'a,
-    M: Table<Body = B>,
-    N: Table<Body = B>,
+    M: Table<Body: 'a>,
+    N: Table<Body = M::Body>,
 {
-    let Some(service) = tables.service(draft.forward.service) else { return Fate::Unknown };
+    let Some(service) = tables.service(draft.forward.service) else { return Some(Fate::Unknown) };
     draft.reverse.hop = found.line.body.hop();
-    found.line.body.rest().count(packet.length());
     if matches!(kind, PacketKind::Udp) && is_last_answer(found.line.body, service) {
         flows.end(found, NatState::UdpDone, draft);
-    } else if flows.renew(found, end, kind, service, draft) == Renewed::Gone {
-        return Fate::Unknown;
+    } else {
+        match flows.renew(found, end, kind, service, draft) {
+            Renewed::Gone if matches!(kind, PacketKind::Rst) => return Some(Fate::Unknown),
+            Renewed::Gone => return Some(Fate::Ended),
+            Renewed::Late => return None,
+            Renewed::Lives => {}
+        }
     }
-    Fate::ToClient
+    Some(Fate::ToClient)
 }
 
 #[inline(always)]

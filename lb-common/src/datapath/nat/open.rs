@@ -3,7 +3,7 @@
 use super::super::parse::TCP;
 use super::super::{Packet, Verdict, classify};
 use super::{NatTables, egress, hop_of, refuse};
-use crate::abi::{Backend, Handoff, NatBody, NatState, Service, backend_flags, service_flags};
+use crate::abi::{Backend, Handoff, NatState, Service, backend_flags, service_flags};
 use crate::hash::{FlowHash, split, v4_mapped};
 use crate::nat::flow::{self, NewFlow, Opened, Source};
 use crate::nat::table::Table;
@@ -85,7 +85,7 @@ fn draft<P: Packet>(
     keep: bool,
 ) {
     let v6 = backend.flags & backend_flags::OUTER_V6 != 0;
-    let Handoff { flow, service, source, draft, .. } = handoff;
+    let Handoff { flow, service, source, draft, keeps_client, .. } = handoff;
     draft.forward.to.source = address_of(&backend.outer_source, v6);
     draft.forward.to.destination = address_of(&backend.outer_destination, v6);
     draft.forward.to.ports = ports(flow.ports, backend.port);
@@ -94,7 +94,7 @@ fn draft<P: Packet>(
     draft.forward.began = now;
     // A backend that is its own client would answer itself past us, and this
     // host an address of its own.
-    draft.forward.reserved = (keep && draft.forward.to.destination != *source) as u32;
+    *keeps_client = (keep && draft.forward.to.destination != *source) as u8;
     draft.reverse.hop = hop_of(packet);
 }
 
@@ -118,7 +118,7 @@ fn claim<T: NatTables>(tables: &T, handoff: &mut Handoff) -> Opened {
 }
 
 #[inline(never)]
-fn claim_in<'a, T, B, M, N>(
+fn claim_in<'a, T, M, N>(
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
     handoff: &mut Handoff,
@@ -126,16 +126,15 @@ fn claim_in<'a, T, B, M, N>(
 ) -> Opened
 where
     T: NatTables,
-    B: NatBody + 'a,
-    M: Table<Body = B>,
-    N: Table<Body = B>,
+    M: Table<Body: 'a>,
+    N: Table<Body = M::Body>,
 {
     let Some(pool) = tables.pool(service.pool) else { return Opened::Exhausted };
     let v6 = backend.flags & backend_flags::OUTER_V6 != 0;
     let is_tcp = handoff.protocol == TCP;
-    let Handoff { flow: key, draft, .. } = handoff;
+    let Handoff { flow: key, draft, keeps_client, .. } = handoff;
     let life = if is_tcp { service.half_open } else { service.udp_idle };
-    let keep = draft.forward.reserved != 0;
+    let keep = *keeps_client != 0;
     let mut flow = NewFlow {
         key,
         hash: flows.hash(key),

@@ -7,7 +7,7 @@
 
 use super::super::parse::{self, Ipv4, Ipv6, Transport, UpperLayer};
 use super::super::{Arrival, ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Network, Packet};
-use super::{Fate, NatTables, answer_of};
+use super::{Fate, NatTables, answer_of, learn};
 use crate::abi::{Handoff, NatBody};
 use crate::nat::flow::{self, End};
 use crate::nat::table::Table;
@@ -80,7 +80,7 @@ fn ipv6<P: Packet>(packet: &P) -> Option<Arrival> {
 }
 
 #[inline(never)]
-fn belongs<'a, P, T, B, M, N>(
+fn belongs<'a, P, T, M, N>(
     packet: &P,
     tables: &T,
     flows: &flow::Tables<'a, M, N>,
@@ -89,9 +89,8 @@ fn belongs<'a, P, T, B, M, N>(
 where
     P: Packet,
     T: NatTables,
-    B: NatBody + 'a,
-    M: Table<Body = B>,
-    N: Table<Body = B>,
+    M: Table<Body: 'a>,
+    N: Table<Body = M::Body>,
 {
     let Some(kind) = handoff.packet_kind() else { return false };
     let Handoff { flow: key, draft, .. } = handoff;
@@ -100,12 +99,12 @@ where
     if !found.line.body.rest().is_reverse() {
         return false;
     }
-    draft.forward.to = found.line.body.to();
-    draft.forward.backend = found.line.body.backend();
-    draft.forward.service = found.line.body.service();
+    learn(found.line.body, draft);
     let end = End { key, hash };
-    let fate = answer_of(packet, tables, flows, draft, (&found, &end, kind));
-    let answers = matches!(fate, Fate::ToClient);
+    found.line.body.rest().count(packet.length());
+    let fate = answer_of(tables, flows, draft, (&found, &end, kind));
+    // One that comes late leaves like the others.
+    let answers = matches!(fate, None | Some(Fate::ToClient));
     if answers {
         tables.count_reply(draft.forward.backend, packet.length());
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::memory::Memory;
 use crate::abi::{Draft, NatSettings, NatState, Pool, Service};
 use crate::hash::{FlowWords, v4_mapped, v4_of};
-use crate::nat::flow::{self, End, Found, NewFlow, Opened, Renewed, Source, Tables};
+use crate::nat::flow::{self, End, Found, LOOKS, NewFlow, Opened, Renewed, Source, Tables};
 use crate::nat::sweep::{Fate, Swept, sweep};
 use crate::nat::table::Table;
 use crate::transition::PacketKind;
@@ -109,13 +109,19 @@ impl Balancer {
     }
 
     pub fn process(&self, rules: &Rules, packet: &Packet) -> Outcome {
+        use crate::abi::NatBody;
         let flows = self.flows(rules, packet.now);
         let Packet { key, kind, .. } = packet;
         let hash = flows.hash(key);
-        if let Some(found) = flows.find(key, hash) {
-            let outcome = existing(&flows, rules, packet, &found);
-            if let Some(outcome) = outcome {
-                return outcome;
+        for look in 1..=LOOKS {
+            let Some(found) = flows.find(key, hash) else { break };
+            if look == 1 {
+                found.line.body.rest().count(100);
+            }
+            match existing(&flows, rules, packet, &found) {
+                (Renewed::Gone, _) => break,
+                (Renewed::Late, _) if look < LOOKS => {}
+                (_, outcome) => return outcome,
             }
         }
         match kind {
@@ -156,7 +162,7 @@ fn existing(
     rules: &Rules,
     packet: &Packet,
     found: &Found<'_, <Memory as Table>::Body>,
-) -> Option<Outcome> {
+) -> (Renewed, Outcome) {
     use crate::abi::NatBody;
     let Packet { key, kind, .. } = packet;
     let reverse = found.line.body.rest().is_reverse();
@@ -166,17 +172,17 @@ fn existing(
     if !reverse && found.meta.state().is_over() && matches!(kind, PacketKind::Syn | PacketKind::Udp)
     {
         flow::free(found.line, found.meta);
-        return None;
+        return (Renewed::Gone, Outcome::NoFlow);
     }
-    found.line.body.rest().count(100);
     let responses = rules.service.udp_responses;
     let answers = u32::from(found.line.body.rest().packets());
+    let mut renewed = Renewed::Lives;
     if reverse && *kind == PacketKind::Udp && responses != 0 && answers >= responses {
         flows.end(found, NatState::UdpDone, &mut draft);
-    } else if flows.renew(found, &end, *kind, &rules.service, &mut draft) == Renewed::Gone {
-        return None;
+    } else {
+        renewed = flows.renew(found, &end, *kind, &rules.service, &mut draft);
     }
-    Some(if reverse { Outcome::ToClient(to) } else { Outcome::ToBackend(to) })
+    (renewed, if reverse { Outcome::ToClient(to) } else { Outcome::ToBackend(to) })
 }
 
 fn open(flows: &Flows<'_>, rules: &Rules, packet: &Packet) -> Outcome {

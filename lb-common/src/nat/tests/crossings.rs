@@ -3,11 +3,12 @@
 use super::balancer::{Balancer, Outcome, Packet, Rules, TCP, UDP, client_key};
 use super::memory::Memory;
 use super::model::{check, run};
+use crate::abi::NatMeta;
 use crate::hash::FlowWords;
 use crate::nat::found::give_up;
 use crate::nat::interleave;
 use crate::nat::table::{NatHash, Table, Taking};
-use crate::transition::PacketKind::{self, Data, Rst, Syn, Udp};
+use crate::transition::PacketKind::{self, Data, Fin, Rst, Syn, Udp};
 
 const START: u64 = 5000;
 
@@ -146,4 +147,25 @@ fn an_expired_line_of_the_same_key_goes_first() {
     let lines = lab.balancer.main.lines();
     let its: Vec<_> = lines.iter().filter(|line| line.key == clients[2]).collect();
     assert!(matches!(its[..], [line] if line.meta.expires() > lab.now), "{its:?}");
+}
+
+/// Both ends close at the same moment: neither FIN is lost, or the flow would
+/// stay for as long as one waits for the other.
+#[test]
+fn two_that_close_at_once_have_closed() {
+    for seed in ORDERS {
+        let lab = Lab::new(4);
+        let client = client_key(0, TCP);
+        let backend = lab.opens(client, Syn);
+        lab.send(backend, Data);
+        lab.send(client, Data);
+        lab.at_once(seed, &[(client, Fin), (backend, Fin)]);
+        for table in [&lab.balancer.main, &lab.balancer.new] {
+            for bucket in (0..table.buckets()).filter_map(|index| table.bucket(index)) {
+                for meta in bucket.metas.iter().map(|meta| NatMeta(meta.load())) {
+                    assert!(!meta.in_use() || meta.state().is_over(), "order {seed}: {meta:?}");
+                }
+            }
+        }
+    }
 }

@@ -43,7 +43,9 @@ pub fn reset(segment: &Packet) -> Vec<u8> {
         window: 0,
         payload: Vec::new(),
     };
-    Packet::new(segment.destination, segment.source, upper).turned().frame()
+    let links = (segment.link_source, segment.link_destination);
+    let answer = Packet::new(segment.destination, segment.source, upper);
+    answer.with(|p| (p.link_destination, p.link_source) = links).frame()
 }
 
 fn port_unreachable(packet: &Packet) -> Vec<u8> {

@@ -84,6 +84,9 @@ fn flows_of_a_dead_backend_are_reset() {
         bench.expect(&case.what("segment"), &packet.frame(), expected);
         let expected = Expect::Answer(Answer::Reset, DropReason::NatNoFlow, reset(&packet));
         bench.expect(&case.what("one more"), &packet.frame(), expected);
+        let packet = case.of_backend(tcp(80, flag::ACK));
+        let expected = Expect::Answer(Answer::Reset, DropReason::NatNoFlow, reset(&packet));
+        bench.expect(&case.what("the backend is back"), &packet.frame(), expected);
         let packet = case.of_client(udp(80, 5));
         let dropped = Expect::Drop(DropReason::DeadBackend);
         bench.expect(&case.what("datagram"), &packet.frame(), dropped);
