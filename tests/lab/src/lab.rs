@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
@@ -12,7 +13,7 @@ use crate::addresses::{
 };
 use crate::host::Host;
 use crate::state::{self, State};
-use crate::tools::Tools;
+use crate::tools::{Tools, run};
 use crate::wiring::{End, address, cable, no_xdp, pass_xdp};
 
 const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -171,6 +172,19 @@ impl Lab {
                 "route add default via {INNER_BALANCER}
                  route add default via {INNER_BALANCER6}"
             ))
+        })
+    }
+
+    /// Has each connection handled by one CPU of its backend, as the queues of a NIC do.
+    /// Else the last packet of a handshake and the data behind it may reach a listening
+    /// socket at the same moment, which Linux now and then answers with a reset.
+    pub fn steer_flows(&self) -> Result<()> {
+        let all = (1_u64 << std::thread::available_parallelism()?.get().min(32)) - 1;
+        let steer = format!("echo {all:x} > /sys/class/net/eth0/queues/rx-0/rps_cpus");
+        self.backends.iter().try_for_each(|host| {
+            // `ip netns exec`, since it shows the host's own /sys.
+            let ip = ["netns", "exec", &host.namespace, "sh", "-c", &steer];
+            run(Command::new("ip").args(ip)).map(drop)
         })
     }
 

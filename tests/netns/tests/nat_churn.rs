@@ -86,6 +86,7 @@ fn disturb(site: &NatSite, daemon: &Daemon, configs: [&str; 2], visits: &Visits)
 fn a_hundred_thousand_connections_under_churn() {
     let site = NatSite::behind(3);
     let (lab, mut servers) = (&site.lab, Vec::new());
+    lab.steer_flows().unwrap();
     for number in 1..=3 {
         site.answer_probes_only(number);
         servers.push(nginx(lab, &lab.backends[number - 1]).unwrap());
