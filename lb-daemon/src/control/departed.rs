@@ -53,7 +53,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Tells the engine of backends that are gone and that no table is made of.
     pub(super) fn retire_departed(&mut self) {
         for id in self.identity.departed(&self.config) {
-            let mut lives = self.services.values().flat_map(|live| &live.members);
+            let mut lives = self.services.values().flat_map(|live| &live.recipe.members);
             if !self.retired.contains(&id) && !lives.any(|member| member.id == id) {
                 self.engine.retire_id(id);
                 self.retired.insert(id);
@@ -68,10 +68,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             return Ok(());
         }
         for id in free {
+            self.note_gone(id);
             self.keep_counts(id)?;
             self.identity.release(id);
             self.retired.remove(&id);
             self.health.remove(&id);
+            self.drains.remove(&id);
+            self.standings.remove(&id);
             self.plane.set_backend(id, &Default::default());
             self.plane.clear_backend_counters(id)?;
         }

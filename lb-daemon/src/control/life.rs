@@ -5,45 +5,27 @@
 //! others by the same rules, and its flows stay. Past its deadline it counts as
 //! dead, so that what is left is answered as `on_backend_dead` says.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{Controller, selection::Candidate};
+use super::{Controller, selection::Candidate, standings::Standing, table::WHOLE};
 use crate::{
-    api::types::{BackendState, Decision, Event, EventKind},
+    api::types::{BackendState, Decision},
     config::{Backend, BackendOrder, Config, DrainTime, Service},
     dataplane::DataPlane,
     slots::SlotMemory,
-    state::{Drain, Overrides, Removed},
+    state::{Drain, HealthMemory, Overrides, Removed},
 };
 
 /// Steps from nothing to the full weight.
 const STEPS: u64 = 10;
-/// Weights are told in parts of this, so that a slow start has steps in between.
-/// Only the ratio of weights matters to a table.
-pub const FULL: u32 = 100;
-
-/// What a backend was last found to be, by its number.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Standing {
-    pub state: BackendState,
-    /// Unix seconds.
-    pub since: u64,
-    /// It may get new flows.
-    selectable: bool,
-    /// Since when it has been starting, in Unix seconds.
-    starting: Option<u64>,
-}
-
-/// All standings.
-pub type Standings = HashMap<u16, Standing>;
 
 /// Per cent of its weight that a backend has `elapsed` seconds into a slow start.
 fn ramp(elapsed: u64, whole: u64) -> u32 {
     if elapsed >= whole {
-        return FULL;
+        return WHOLE;
     }
     let step = (elapsed * STEPS / whole).max(1);
-    (step * u64::from(FULL) / STEPS) as u32
+    (step * u64::from(WHOLE) / STEPS) as u32
 }
 
 /// Unix seconds at which flows of a backend that goes now are cut off.
@@ -82,9 +64,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let drain = self.drain_of(service, backend);
         let cut = drain.as_ref().is_some_and(|drain| self.is_past(drain.deadline));
         let weight = if drain.is_some() { 0 } else { self.weight_of(service, backend).into() };
-        let mut candidate = Candidate { weight: weight * FULL, state, cut };
+        let mut candidate = Candidate { weight, part: WHOLE, state, cut };
         let selectable = candidate.is_up(service.initial_state);
-        candidate.weight = weight * self.start_slowly(service, backend, selectable);
+        candidate.part = self.start_slowly(service, backend, selectable);
         candidate
     }
 
@@ -93,7 +75,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let time = self.view.time;
         // All backends of a new service start together.
         let service_runs = self.services.get(&service.name).is_some_and(|live| live.ready);
-        let Some(id) = self.id_of(&service.name, backend.address) else { return FULL };
+        let Some(id) = self.id_of(&service.name, backend.address) else { return WHOLE };
         let standing = self.standings.entry(id).or_insert_with(|| Standing {
             state: BackendState::Unknown,
             since: time,
@@ -108,12 +90,30 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let whole = service.slow_start.as_secs();
         let elapsed =
             standing.starting.filter(|_| selectable).map(|since| time.saturating_sub(since));
-        match elapsed.map_or(FULL, |elapsed| ramp(elapsed, whole)) {
-            FULL => {
+        match elapsed.map_or(WHOLE, |elapsed| ramp(elapsed, whole)) {
+            WHOLE => {
                 standing.starting = None;
-                FULL
+                WHOLE
             }
             part => part,
+        }
+    }
+
+    /// Since when those have been starting that start slowly, in Unix seconds.
+    pub fn starting(&self) -> BTreeMap<u16, u64> {
+        self.standings.iter().filter_map(|(id, one)| Some((*id, one.starting?))).collect()
+    }
+
+    /// An earlier daemon was bringing these up; to be told before [`Self::start`].
+    pub fn recall_starting(&mut self, memory: &HealthMemory) {
+        for (id, since) in &memory.starting {
+            let standing = Standing {
+                state: BackendState::Unknown,
+                since: *since,
+                selectable: true,
+                starting: Some(*since),
+            };
+            self.standings.insert(*id, standing);
         }
     }
 
@@ -121,81 +121,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     pub(super) fn slow_start_of(&self, service: &Service, id: u16) -> Option<u8> {
         let since = self.standings.get(&id)?.starting?;
         let part = ramp(self.view.time.saturating_sub(since), service.slow_start.as_secs());
-        u8::try_from(part).ok().filter(|_| part < FULL)
+        u8::try_from(part).ok().filter(|_| part < WHOLE)
     }
 
     pub(super) fn id_of(&self, service: &str, address: IpAddr) -> Option<u16> {
         self.identity.services.get(service)?.backends.get(&address).copied()
-    }
-
-    /// What an operator is told of a backend, and why.
-    pub(super) fn standing(&self, service: &Service, backend: &Backend) -> (BackendState, String) {
-        let id = self.id_of(&service.name, backend.address);
-        let Some(drain) = self.drain_of(service, backend) else {
-            return (self.view.state(service, backend).into(), self.reason(service, backend));
-        };
-        let progress = id.and_then(|id| self.drains.get(&id));
-        let flows = progress.map_or(0, |progress| progress.flows);
-        if progress.is_some_and(|progress| progress.done) {
-            return (BackendState::Drained, format!("no flow is left; {}", words(&drain)));
-        }
-        if self.is_past(drain.deadline) {
-            let reason = format!("its deadline has passed: {flows} flows are cut off");
-            return (BackendState::Drained, format!("{reason}; {}", words(&drain)));
-        }
-        (BackendState::Draining, words(&drain))
-    }
-
-    /// What led to a state that nobody ordered.
-    fn reason(&self, service: &Service, backend: &Backend) -> String {
-        match (self.view.status(service, backend), self.view.next_hops.get(&backend.address)) {
-            (Some(status), _) => status.reason.clone(),
-            (None, Some(Err(error))) if !error.is_own_host() => error.to_string(),
-            (None, _) => String::new(),
-        }
-    }
-
-    /// Tells of backends whose state is another one now.
-    pub(super) fn note_standings(&mut self, service: &Service) {
-        for backend in &service.backends {
-            let Some(id) = self.id_of(&service.name, backend.address) else { continue };
-            let (state, reason) = self.standing(service, backend);
-            let time = self.view.time;
-            let Some(standing) = self.standings.get_mut(&id) else { continue };
-            if standing.state == state {
-                continue;
-            }
-            let event = Event {
-                from: Some(standing.state.name().to_owned()),
-                lasted: Some(time.saturating_sub(standing.since)),
-                ..Event::new(EventKind::Backend, reason)
-            };
-            let event =
-                event.of_backend(&service.name, &backend.name, backend.address).to(state.name());
-            (standing.state, standing.since) = (state, time);
-            // What probes find is logged once per probe, not once per service.
-            if self.view.status(service, backend).is_some_and(|one| state == one.state.into()) {
-                self.journal.record(event);
-            } else {
-                self.journal.announce(event);
-            }
-        }
-    }
-
-    /// What is known of states when the daemon begins is no event.
-    pub(super) fn know_standings(&mut self) {
-        let config = self.config.clone();
-        for service in &config.services {
-            for backend in &service.backends {
-                let Some(id) = self.id_of(&service.name, backend.address) else { continue };
-                let (state, _) = self.standing(service, backend);
-                let since = self.view.status(service, backend).map(super::snapshot::since);
-                let since = since.unwrap_or(self.view.time);
-                let selectable = true;
-                let standing = Standing { state, since, selectable, starting: None };
-                self.standings.insert(id, standing);
-            }
-        }
     }
 
     /// The overrides as they are when `config` comes into force: those who are
@@ -221,7 +151,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 }
                 let name = backend.map_or_else(|| address.to_string(), |one| one.name.clone());
                 let deadline = if now { Some(time) } else { deadline(former, backend, time) };
-                overrides.edit(place, |one| one.removed = Some(Removed { name, deadline }));
+                overrides
+                    .edit(place, |one| one.removed = Some(Removed { name, deadline, at: time }));
             }
         }
         overrides
@@ -245,17 +176,6 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
         let known: std::collections::HashSet<u16> = self.backend_ids().into_iter().collect();
         self.standings.retain(|id, _| known.contains(id));
-        self.drains.retain(|id, _| known.contains(id));
-    }
-}
-
-/// By whom, and why.
-fn words(drain: &Drain) -> String {
-    let Decision { by, reason, .. } = &drain.decision;
-    match (by, reason.as_str()) {
-        (Some(by), "") => format!("drained by {by}"),
-        (Some(by), reason) => format!("drained by {by}: {reason}"),
-        (None, reason) => format!("drained: {reason}"),
     }
 }
 
@@ -267,6 +187,6 @@ mod tests {
     fn a_slow_start_goes_up_in_steps_to_the_whole() {
         let parts: Vec<_> = [0, 1, 5, 6, 15, 29, 30, 99].map(|at| ramp(at, 30)).into();
         assert_eq!(parts, [10, 10, 10, 20, 50, 90, 100, 100]);
-        assert_eq!(ramp(0, 0), FULL);
+        assert_eq!(ramp(0, 0), WHOLE);
     }
 }

@@ -33,6 +33,7 @@ mod selection;
 mod service_entry;
 mod settle;
 mod snapshot;
+mod standings;
 mod table;
 mod translation;
 mod view;
@@ -47,7 +48,7 @@ use std::{
     sync::Arc,
 };
 
-use lb_common::{maglev::Member, transition::Health};
+use lb_common::transition::Health;
 
 use crate::{
     api::types::{Event, EventKind},
@@ -68,9 +69,10 @@ pub use view::{Status, View, targets};
 pub use ways::problems as way_problems;
 
 use drains::Drains;
-use life::Standings;
 use lingering::{FormerMode, RestingEntry};
 use selection::Selection;
+use standings::Standings;
+use table::Recipe;
 use translation::Marks;
 
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +139,7 @@ struct Live {
     /// The engine knows it, and its slots are in place.
     ready: bool,
     /// What its slots were last made of.
-    members: Vec<Member>,
+    recipe: Recipe,
     selection: Option<Selection>,
     /// Slots by owner, as last counted.
     shares: BTreeMap<u16, u32>,
@@ -166,7 +168,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let Parts { plane, slots, slot_space, state_file, identity, config, nat, journal } = parts;
         let overrides_file = OverridesFile::beside(state_file.path());
         let overrides = overrides_file.read()?;
-        overrides.trail().cloned().for_each(|event| journal.keep(event));
+        overrides.trail().into_iter().cloned().for_each(|event| journal.keep(event));
         let ticks_per_second = plane.ticks().per_second();
         let mut controller = Self {
             engine: Engine::new(slots, ticks_per_second),

@@ -189,10 +189,26 @@ fn a_removed_backend_has_its_time_and_then_its_flows_are_cut_off() {
     let id = world.id("web", 2).unwrap();
     let answer = world.reload(&one).unwrap();
     assert!(answer.changes[0].contains("for 10s at most"), "{answer:?}");
-    world.pass(9);
+    world.pass(5);
+    let key = a_flow_of(&world, id);
+    world.store(key, id);
+    world.pass(4);
     assert_eq!(world.backend(id).flags & flag::DEAD, 0);
+    let shown = world.stats().services[0].removed[0].clone();
+    assert_eq!((&*shown.name, &*shown.address), ("b2", "10.0.0.2"));
+    assert_eq!((shown.state, shown.drain.flows), (BackendState::Draining, 1));
+    assert_eq!(shown.drain.deadline, Some(shown.drain.decision.at + 10));
     world.pass(2);
     assert_ne!(world.backend(id).flags & flag::DEAD, 0);
+    assert_eq!(world.stats().services[0].removed[0].state, BackendState::Drained);
+    assert_eq!(
+        told(&world, EventKind::Backend),
+        [
+            "backend web/b2 unknown -> draining: it was removed from the pool",
+            "backend web/b2 draining -> drained: its deadline has passed: the flow that was left \
+             is cut off; it was removed from the pool"
+        ]
+    );
     // It is the same backend if it comes back in time, and alive.
     world.reload(&two).unwrap();
     assert_eq!(world.id("web", 2), Some(id));
@@ -214,6 +230,57 @@ fn a_removed_backend_that_is_back_in_time_is_not_cut_off_later() {
     assert_eq!(world.backend(id).flags & flag::DEAD, 0);
     assert!(world.share(1, id) > 0);
     assert_eq!(world.controller.overrides, crate::state::Overrides::default());
+}
+
+#[test]
+fn a_removed_backend_without_flows_is_drained_before_its_time() {
+    let one = [service("web", 1, ", drain: unlimited", &[(1, 1)])];
+    let two = [service("web", 1, ", drain: unlimited", &[(1, 1), (2, 1)])];
+    let mut world = World::new(&two);
+    world.reload(&one).unwrap();
+    // Arming, the idle time, and a scan.
+    world.pass(20);
+    assert_eq!(world.stats().services[0].removed[0].state, BackendState::Draining);
+    world.pass(60);
+    assert_eq!(world.stats().services[0].removed, []);
+    assert_eq!(world.id("web", 2), None);
+    assert_eq!(
+        told(&world, EventKind::Backend)[1..],
+        ["backend web/b2 draining -> drained: no flow is left; it was removed from the pool"]
+    );
+}
+
+#[test]
+fn a_removed_backends_drain_goes_on_after_a_restart() {
+    let one = [service("web", 1, ", drain: 60s", &[(1, 1)])];
+    let two = [service("web", 1, ", drain: 60s", &[(1, 1), (2, 1)])];
+    let mut world = World::new(&two);
+    let id = world.id("web", 2).unwrap();
+    world.reload(&one).unwrap();
+    world.pass(10);
+    let before = world.stats().services[0].removed[0].drain.deadline;
+    let mut world = world.succeed(&one);
+    world.begin();
+    assert_eq!(world.stats().services[0].removed[0].drain.deadline, before);
+    assert!(told(&world, EventKind::Backend).is_empty());
+    world.pass(30);
+    assert_eq!(world.backend(id).flags & flag::DEAD, 0);
+}
+
+#[test]
+fn how_many_were_cut_off_is_told_and_stays_shown() {
+    let mut world = World::new(&both());
+    let id = world.id("web", 2).unwrap();
+    drain(&mut world, Some(10));
+    world.pass(5);
+    let key = a_flow_of(&world, id);
+    world.store(key, id);
+    world.pass(6);
+    let words = "its deadline has passed: the flow that was left is cut off; drained by ann";
+    assert!(state(&world).1.starts_with(words), "{:?}", state(&world));
+    world.pass(60);
+    assert!(state(&world).1.starts_with(words), "{:?}", state(&world));
+    assert!(told(&world, EventKind::Backend)[1].contains(words));
 }
 
 #[test]
@@ -239,30 +306,35 @@ fn a_weight_that_is_set_counts_until_it_is_the_files_again() {
 }
 
 #[test]
-fn a_returning_backend_starts_slowly_and_moves_at_most_twice_its_slots() {
-    let slow = [service("web", 1, ", slow_start: 30s, arming: 1s", &[(1, 1), (2, 1)])];
+fn a_returning_backend_starts_slowly_and_each_slot_moves_once_at_most() {
+    let slow = [service("web", 1, ", slow_start: 30s, arming: 1s", &[(1, 1), (2, 1), (3, 1)])];
     let mut world = World::new(&slow);
     let id = world.id("web", 2).unwrap();
-    assert!(world.share(1, id) > 100, "a new service does not wait");
+    assert!(world.share(1, id) > 70, "a new service does not wait");
     world.found("web", 2, State::Failing);
     world.pass(60);
     assert_eq!(world.share(1, id), 0);
-    let before = world.stats().services[0].slots.moved;
+    let owners = |world: &World| -> Vec<u16> {
+        world.words(1).unwrap().iter().map(|word| word.current()).collect()
+    };
+    let (before, moved) = (owners(&world), world.stats().services[0].slots.moved);
     world.found("web", 2, State::Up);
-    world.pass(4);
-    let first = world.share(1, id);
-    assert!((10..60).contains(&first), "{first}");
-    assert_eq!(world.stats().services[0].backends[1].slow_start, Some(10));
-    world.pass(15);
-    let second = world.share(1, id);
-    assert!(second > first && second < 110, "{first} {second}");
-    world.pass(30);
-    let whole = world.share(1, id) as u64;
-    assert!(whole > 120);
-    assert_eq!(world.stats().services[0].backends[1].slow_start, None);
-    let moved = world.stats().services[0].slots.moved - before;
-    // In ten steps, each with a table of its own; the key is another each time.
-    assert!(moved <= 2 * whole, "{moved} for {whole}");
+    let mut shares = Vec::new();
+    for part in 1..=10 {
+        // What was decided takes effect after the arming time.
+        world.pass(if part == 1 { 5 } else { 3 });
+        shares.push(world.share(1, id));
+        let starting = (part < 10).then_some(part * 10);
+        assert_eq!(world.stats().services[0].backends[1].slow_start, starting);
+    }
+    world.pass(5);
+    let whole = world.share(1, id);
+    for (share, part) in shares.iter().zip(1..=9) {
+        assert_eq!(*share, (whole * part).div_ceil(10), "{shares:?} of {whole}");
+    }
+    let differ = before.iter().zip(owners(&world)).filter(|(was, is)| **was != *is).count();
+    let moved = world.stats().services[0].slots.moved - moved;
+    assert_eq!(moved, differ as u64, "slots that moved and moved again");
 }
 
 #[test]
