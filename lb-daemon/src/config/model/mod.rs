@@ -10,6 +10,7 @@ mod health;
 mod mode;
 mod nat;
 mod pattern;
+mod policy;
 mod service;
 
 use std::{fmt, path::PathBuf};
@@ -24,6 +25,7 @@ pub use health::{
 pub use mode::{Mode, OuterSource, Prefix, Tunnel};
 pub use nat::{NatLog, PortRange, Snat};
 pub use pattern::{Pattern, Payload};
+pub use policy::{MinHealthy, OnAllDown, Percent, PoolPolicy};
 pub use service::{
     Backend, BackendOrder, DrainTime, Idle, InitialState, OnBackendDead, Ports, Protocol,
     Scheduler, Service, UdpFlows, Unserved,

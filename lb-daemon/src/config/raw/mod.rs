@@ -7,6 +7,7 @@ mod health;
 mod life;
 mod nat;
 pub mod nearest;
+mod policy;
 mod service;
 mod top;
 mod value;
