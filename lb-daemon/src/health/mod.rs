@@ -5,12 +5,14 @@
 //! probed once. The [`Prober`] runs the checks and reports changes of state.
 //!
 //! - [`state`]: from results to a state (pure).
+//! - [`damping`]: how much proof one that flaps has to give (pure).
 //! - [`pace`]: when the next probe is due (pure).
 //! - [`check`]: one probe and what its outcome means; a file for each type.
 //! - [`latency`]: how long they take (pure).
 //! - [`prober`]: runs all targets and sends a [`HealthEvent`] per change.
 
 mod check;
+mod damping;
 mod latency;
 mod limits;
 mod pace;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::api::types::{
     BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceMode, InterfaceState,
-    InterfaceStats, NatStats, NextHopStats, Port, ProbeStats, ServiceStats, SlotStats, Totals,
-    Traffic,
+    InterfaceStats, NatStats, NextHopStats, Port, ProbeStats, ServiceState, ServiceStats,
+    ServingStats, SlotStats, Totals, Traffic,
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -59,12 +59,14 @@ fn stats() -> Stats {
             storing: 4,
             ..SlotStats::default()
         },
-        fail_open: false,
+        healthy: 1,
+        min_healthy: 1,
         backends: vec![
             backend("web-1", BackendState::Up, 1.0),
             backend("web-2", BackendState::Dead, 0.0),
         ],
         sources: Vec::new(),
+        ..ServiceStats::default()
     };
     Stats {
         instance: "main".into(),
@@ -161,7 +163,10 @@ fn what_needs_attention_is_said() {
     let mut stats = stats();
     stats.config.last_error = Some("lb.yaml:3:1: no".into());
     stats.warnings.push("eth0 runs in generic mode".into());
-    stats.services[0].fail_open = true;
+    stats.services[0].serving = ServingStats::FailOpen;
+    stats.services[0].state = ServiceState::Down;
+    stats.services[0].reason = "0 backends are healthy, min_healthy is 1".into();
+    stats.services[0].backends[1].backup = true;
     stats.services[0].backends[0].next_hop = None;
     let problem = Some("HTTP 503, expected 200-399".into());
     stats.services[0].backends[0].probe = Some(ProbeStats { problem, ..ProbeStats::default() });
@@ -170,7 +175,9 @@ fn what_needs_attention_is_said() {
     for part in [
         "last reload refused: lb.yaml:3:1: no",
         "warning: eth0 runs in generic mode",
-        "no backend is up: failing open to all",
+        "reported down: 0 backends are healthy, min_healthy is 1, no backend is up: failing open to all",
+        "1/2 up, down",
+        "backup, connection refused",
         "last probe: HTTP 503, expected 200-399, next hop unknown, 9 packets dropped without next hop",
     ] {
         assert!(text.contains(part), "{part}: {text}");

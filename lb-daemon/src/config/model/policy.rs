@@ -33,7 +33,7 @@ pub struct Percent(pub u8);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MinHealthy {
     Count(u32),
-    /// Of the backends that are no backups, rounded up.
+    /// Of the backends that are no backups, rounded up; one at least.
     Share(Percent),
 }
 
@@ -56,7 +56,11 @@ impl MinHealthy {
     pub const fn of(self, pool: u32) -> u32 {
         match self {
             Self::Count(count) => count,
-            Self::Share(Percent(share)) => (pool * share as u32).div_ceil(100),
+            Self::Share(Percent::NONE) => 0,
+            Self::Share(Percent(share)) => match (pool * share as u32).div_ceil(100) {
+                0 => 1,
+                some => some,
+            },
         }
     }
 }
@@ -98,7 +102,8 @@ mod tests {
     #[test]
     fn a_share_of_the_pool_is_rounded_up() {
         let half = MinHealthy::Share(Percent(50));
-        assert_eq!([0, 1, 2, 3, 4].map(|pool| half.of(pool)), [0, 1, 1, 2, 2]);
+        assert_eq!([0, 1, 2, 3, 4].map(|pool| half.of(pool)), [1, 1, 1, 2, 2]);
+        assert_eq!(MinHealthy::Share(Percent::NONE).of(7), 0);
         assert_eq!(MinHealthy::Share(Percent(100)).of(7), 7);
         assert_eq!(MinHealthy::Share(Percent(1)).of(7), 1);
         assert_eq!(MinHealthy::Count(3).of(1), 3);
