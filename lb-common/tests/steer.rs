@@ -400,3 +400,20 @@ fn with_the_table_full_and_the_previous_owner_dead_a_syn_has_to_be_sent_again() 
     let mut table = Table { full: true, ..asking(SlotWord::at_rest(DEAD, 5), None) };
     assert_eq!(table.steer(MOVED_TABLE, PacketKind::Syn, RESELECT), Steer::Drop);
 }
+
+#[test]
+fn a_silent_service_resets_nobody_and_moves_nobody() {
+    const SILENT: u32 = RESET | service_flags::SILENT_ON_DEAD;
+    let word = SlotWord::new(NEW, DEAD, 5, true, true);
+    for known in [true, false] {
+        for kind in [PacketKind::Data, PacketKind::Fin, PacketKind::Rst] {
+            let entry = known.then(|| entry(DEAD, 5, FlowState::Open, 0));
+            let mut table = Table { entry, ..Table::default() };
+            assert_eq!(table.steer(word, kind, SILENT), Steer::Drop, "{kind:?}");
+            assert_eq!(table.entry, entry, "{kind:?}");
+        }
+        let entry = known.then(|| entry(DEAD, 5, FlowState::Open, 0));
+        let mut table = Table { entry, ..Table::default() };
+        assert_eq!(table.steer(word, PacketKind::Syn, SILENT), Steer::To(NEW), "begins anew");
+    }
+}

@@ -6,8 +6,8 @@ pub mod service_flags {
     pub const USED: u32 = 1 << 0;
     /// UDP flows in transition are looked up and stored (`udp: keep`).
     pub const UDP_KEEP: u32 = 1 << 1;
-    /// Flows of a dead backend are answered with RST (`reset`), else they go
-    /// to the new owner (`reselect`).
+    /// Flows of a dead backend end with it: they are answered with RST
+    /// (`reset`). Else they go to the new owner (`reselect`).
     pub const RESET_ON_DEAD: u32 = 1 << 2;
     /// Flows of a slot whose word says so ask the previous table.
     pub const HAS_OLD_TABLE: u32 = 1 << 3;
@@ -20,6 +20,10 @@ pub mod service_flags {
     /// A segment of no translated flow is of one from before the service
     /// translated: it goes to the slot's owner as it is.
     pub const DIRECT_TOO: u32 = 1 << 7;
+    /// Packets that find no backend are refused: RST, port unreachable.
+    pub const REFUSE: u32 = 1 << 8;
+    /// With [`RESET_ON_DEAD`]: in silence, without the RST.
+    pub const SILENT_ON_DEAD: u32 = 1 << 9;
 }
 
 /// A slot table: `count` words from `base` in the slot space, indexed by a

@@ -9,7 +9,7 @@ mod unreachable;
 
 use super::parse::TCP;
 use super::{Arrival, Packet, Tables, Verdict, classify};
-use crate::abi::{Answer, Budget, Unserved, VipEntry};
+use crate::abi::{Answer, Budget, Unserved, VipEntry, service_flags};
 use crate::reason::DropReason;
 use crate::transition::PacketKind;
 
@@ -36,13 +36,40 @@ pub fn unserved_port<P: Packet, T: Tables>(
         Unserved::Reject if matches!(kind, PacketKind::Rst) => {
             Verdict::drop(DropReason::UnservedPort)
         }
-        Unserved::Reject => refuse(packet, tables, arrival),
+        Unserved::Reject => refuse(packet, tables, arrival, DropReason::UnservedPort),
     }
 }
 
+/// A packet that finds no backend in its service.
+#[inline(always)]
+pub fn without_backend<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    arrival: &Arrival,
+    service: u16,
+    kind: Option<PacketKind>,
+) -> Verdict {
+    if may_refuse(tables, service, kind) {
+        refuse(packet, tables, arrival, DropReason::NoBackend)
+    } else {
+        Verdict::drop(DropReason::NoBackend)
+    }
+}
+
+/// RST and ICMP errors are never answered.
 #[inline(never)]
-fn refuse<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
-    let dropped = DropReason::UnservedPort;
+fn may_refuse<T: Tables>(tables: &T, service: u16, kind: Option<PacketKind>) -> bool {
+    !matches!(kind, None | Some(PacketKind::Rst))
+        && tables.service(service).is_some_and(|one| one.flags & service_flags::REFUSE != 0)
+}
+
+#[inline(never)]
+fn refuse<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    arrival: &Arrival,
+    dropped: DropReason,
+) -> Verdict {
     if !may_answer(packet, tables, arrival) || !tables.take_token(Budget::Unserved) {
         return Verdict::drop(dropped);
     }

@@ -2,7 +2,7 @@
 //! the MAC addresses (direct server return) or the tunnel.
 
 use super::{Arrival, Packet, Tables, Verdict, answer, tunnel};
-use crate::abi::{NO_BACKEND, backend_flags};
+use crate::abi::backend_flags;
 use crate::hash::FlowHash;
 use crate::reason::DropReason;
 
@@ -24,9 +24,6 @@ pub fn to_backend<P: Packet, T: Tables>(
     hash: FlowHash,
     new_connection: bool,
 ) -> Verdict {
-    if id == NO_BACKEND {
-        return Verdict::drop(DropReason::NoBackend);
-    }
     let Some(backend) = tables.backend(id) else { return Verdict::drop(DropReason::NoBackend) };
     if backend.flags & backend_flags::RESOLVED == 0 {
         return without_next_hop(tables, id, packet.length(), new_connection);

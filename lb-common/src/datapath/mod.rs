@@ -29,7 +29,9 @@ pub use forward::Egress;
 use parse::{Ipv4, Ipv6, Transport, UpperLayer};
 pub use verdict::{Next, Outcome, Verdict};
 
-use crate::abi::{Backend, Budget, Handoff, PortBucket, Service, SlotWord, VipBucket, VipEntry};
+use crate::abi::{
+    Backend, Budget, Handoff, NO_BACKEND, PortBucket, Service, SlotWord, VipBucket, VipEntry,
+};
 use crate::hash::FlowWords;
 use crate::reason::DropReason;
 use crate::transition::{FlowTable, PacketKind};
@@ -233,6 +235,9 @@ fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arriv
         Err(verdict) => return verdict,
     };
     match select::backend(tables, &subject) {
+        select::Selected::Backend(NO_BACKEND, _) => {
+            answer::without_backend(packet, tables, arrival, subject.service, subject.kind)
+        }
         select::Selected::Backend(id, hash) => {
             let is_new = matches!(subject.kind, Some(PacketKind::Syn));
             forward::to_backend(packet, tables, arrival, id, hash, is_new)

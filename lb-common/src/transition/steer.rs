@@ -81,16 +81,21 @@ pub fn locate<T: FlowTable>(
 /// try finds the new owner.
 #[inline(always)]
 pub fn dead_at_rest(kind: PacketKind, service: &Service) -> Steer {
-    if service.flags & service_flags::RESET_ON_DEAD != 0 { answer_dead(kind) } else { Steer::Drop }
+    if service.flags & service_flags::RESET_ON_DEAD != 0 {
+        answer_dead(kind, service)
+    } else {
+        Steer::Drop
+    }
 }
 
 /// The owner of the packet's flow is dead. A SYN has no flow yet, RST is never
 /// answered with RST, and UDP has no such answer.
 #[inline(always)]
-fn answer_dead(kind: PacketKind) -> Steer {
+fn answer_dead(kind: PacketKind, service: &Service) -> Steer {
+    let is_silent = service.flags & service_flags::SILENT_ON_DEAD != 0;
     match kind {
-        PacketKind::Data | PacketKind::Fin => Steer::Reset,
-        PacketKind::Syn | PacketKind::Rst | PacketKind::Udp => Steer::Drop,
+        PacketKind::Data | PacketKind::Fin if !is_silent => Steer::Reset,
+        _ => Steer::Drop,
     }
 }
 
@@ -182,7 +187,7 @@ impl Packet<'_> {
 
     #[inline(always)]
     fn to_owner<T: FlowTable>(&self, owner: u16, table: &mut T) -> Steer {
-        if table.is_dead(owner) { answer_dead(self.kind) } else { Steer::To(owner) }
+        if table.is_dead(owner) { answer_dead(self.kind, self.service) } else { Steer::To(owner) }
     }
 
     #[inline(always)]
@@ -224,7 +229,7 @@ impl Packet<'_> {
         }
         match self.kind {
             PacketKind::Syn | PacketKind::Udp => self.replace(table),
-            _ => answer_dead(self.kind),
+            _ => answer_dead(self.kind, self.service),
         }
     }
 
@@ -341,7 +346,7 @@ impl Packet<'_> {
     #[inline(always)]
     fn settled_is_dead<T: FlowTable>(&self, present: bool, table: &mut T) -> Steer {
         if self.kind != PacketKind::Udp && self.has(service_flags::RESET_ON_DEAD) {
-            return answer_dead(self.kind);
+            return answer_dead(self.kind, self.service);
         }
         let verdict = self.to_current(table);
         if let Steer::To(current) = verdict

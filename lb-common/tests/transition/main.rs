@@ -43,6 +43,13 @@ fn failing_backends_keep_their_flows() {
 }
 
 #[test]
+fn flows_live_on_while_new_ones_are_refused() {
+    let world = World { nobody: true, failing: true, copies: false, full: false, ..World::TCP };
+    assert_holds(world, &[State::at_rest()]);
+    assert_holds(World { reset_on_dead: true, failing: false, ..world }, &[State::at_rest()]);
+}
+
+#[test]
 fn udp_breaks_no_flow() {
     let world = World { udp: true, copies: false, ..World::TCP };
     assert_holds(world, &[State::at_rest()]);

@@ -30,6 +30,8 @@ pub struct World {
     pub deaths: bool,
     /// Backends fail but keep their flows.
     pub failing: bool,
+    /// At times nobody is to get new flows.
+    pub nobody: bool,
     pub crashes: bool,
     pub pressure: Pressure,
     /// The slot does not leave rest with this epoch.
@@ -45,6 +47,7 @@ impl World {
         full: true,
         deaths: true,
         failing: false,
+        nobody: false,
         crashes: true,
         pressure: Pressure::Critical,
         last_epoch: 2,
@@ -171,8 +174,8 @@ impl Steps<'_> {
 
     fn arrive(&self, next: &mut State, flight: Flight, went: Steer) -> Result<(), String> {
         let reached = match went {
-            Steer::To(backend) if !next.is_dead(backend) => Some(backend),
             Steer::To(NO_BACKEND) | Steer::Reset | Steer::Drop => None,
+            Steer::To(backend) if !next.is_dead(backend) => Some(backend),
             Steer::To(backend) => return Err(format!("sent to {backend}, which is dead")),
         };
         if let Some(owner) = flight.owner
@@ -300,6 +303,9 @@ impl Steps<'_> {
                 self.plan(desired);
             }
         }
+        if self.world.nobody {
+            self.plan(NO_BACKEND);
+        }
         self.scan_for_rest();
         self.scan_entry();
         if self.world.crashes {
@@ -342,7 +348,8 @@ impl Steps<'_> {
         assert!(planned.store() || planned.settled() == planned.current(), "{planned:?}");
         let word = situation.word;
         let flips = word.current() != planned.current();
-        if flips && situation.current == Health::Up && !self.world.udp {
+        let somebody = word.current() != NO_BACKEND;
+        if flips && somebody && situation.current == Health::Up && !self.world.udp {
             assert!(word.store() && self.from.base >= ARMING && self.from.failed >= ARMING);
         }
     }

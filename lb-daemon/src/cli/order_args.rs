@@ -71,13 +71,14 @@ impl Which {
 ///
 /// It gets no new connections after its service's arming time (3.5 s by default);
 /// those that exist stay until they end. After --deadline, those that are left are
-/// treated as a dead backend's (`on_backend_dead`). Holds over reloads and
+/// treated as a dead backend's (`on_backend_dead`): at once with --now. Holds over reloads and
 /// restarts, until `undrain`. Needs root.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   lb-daemon drain web web-2 --wait --reason 'kernel update'
   lb-daemon drain --host 10.0.0.12 --deadline 10m --wait
+  lb-daemon drain --host 10.0.0.12 --now --reason 'its disk is broken'
 
 See `lb-daemon --help` for exit codes.")]
 pub struct Drain {
@@ -87,6 +88,10 @@ pub struct Drain {
     /// Cut off what is left after so long: 30s, 10m, 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub deadline: Option<Duration>,
+
+    /// It is dead: cut off what it has now, as --deadline 0s
+    #[arg(long, conflicts_with = "deadline")]
+    pub now: bool,
 
     /// Return when no connection is left
     ///

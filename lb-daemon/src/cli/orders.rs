@@ -20,8 +20,9 @@ use crate::api::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn drain(instance: &Instance, arguments: &args::Drain) -> Result<(), Failure> {
+    let deadline = if arguments.now { Some(Duration::ZERO) } else { arguments.deadline };
     let change = Change {
-        deadline: arguments.deadline.map(|after| after.as_secs()),
+        deadline: deadline.map(|after| after.as_secs()),
         reason: arguments.reason.clone(),
         ..arguments.which.change()
     };

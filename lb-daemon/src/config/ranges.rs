@@ -79,6 +79,9 @@ pub(super) const ARMING: Time = time("an arming time", ms(100), seconds(60), ms(
 
 pub(super) const DRAIN: Time = time("a time to drain", seconds(0), DAY, seconds(30));
 pub(super) const SLOW_START: Time = time("a time to start", seconds(0), seconds(3600), seconds(0));
+/// With 0, a service is never reported down.
+pub(super) const MIN_HEALTHY: Number = number("a number of backends", 0, 65_504);
+pub(super) const DEFAULT_MIN_HEALTHY: u32 = 1;
 /// Backends of a service that discovers some.
 pub(super) const BACKENDS: Number = number("a number of backends", 1, 4096);
 pub(super) const DEFAULT_MAX_BACKENDS: u32 = 64;

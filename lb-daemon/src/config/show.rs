@@ -70,6 +70,9 @@ impl Serialize for NameSource {
             map.serialize_entry("port", &port)?;
         }
         map.serialize_entry("state", &self.state)?;
+        if self.backup {
+            map.serialize_entry("backup", &true)?;
+        }
         if let Some(drain) = &self.drain {
             map.serialize_entry("drain", drain)?;
         }

@@ -159,6 +159,14 @@ impl Comparison<'_> {
                         });
                         moved = true;
                     }
+                    if before.backup != backend.backup {
+                        let is = match backend.backup {
+                            true => "is a backup: new connections when too few others are up",
+                            false => "is no backup any more",
+                        };
+                        self.change(&format!("backend {} ({address}) {is}", backend.name));
+                        moved = true;
+                    }
                     if before.port != backend.port {
                         let port = |port: Option<u16>| match port {
                             Some(port) => format!("port {port}"),
@@ -261,8 +269,8 @@ impl Comparison<'_> {
         let health = old.health != new.health || old.initial_state != new.initial_state;
         let times = (old.idle, old.half_open, old.closing, old.arming)
             != (new.idle, new.half_open, new.closing, new.arming);
-        let policies = (old.udp, old.unserved, old.on_backend_dead)
-            != (new.udp, new.unserved, new.on_backend_dead);
+        let policies = (old.udp, old.unserved, old.on_backend_dead, old.policy)
+            != (new.udp, new.unserved, new.on_backend_dead, new.policy);
         if frontends {
             self.change("VIPs, ports and protocols are as in the file");
         }
@@ -276,7 +284,7 @@ impl Comparison<'_> {
             self.change("its times of drain and slow_start change");
         }
         if policies {
-            self.change("its policies (udp, unserved, on_backend_dead) change");
+            self.change("its policies (udp, unserved, on_backend_dead, on_all_down, backup_below, min_healthy) change");
         }
     }
 

@@ -63,8 +63,10 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let state = self.view.state(service, backend);
         let drain = self.drain_of(service, backend);
         let cut = drain.as_ref().is_some_and(|drain| self.is_past(drain.deadline));
-        let weight = if drain.is_some() { 0 } else { self.weight_of(service, backend).into() };
-        let mut candidate = Candidate { weight, part: WHOLE, state, cut };
+        let nominal = self.weight_of(service, backend).into();
+        let weight = if drain.is_some() { 0 } else { nominal };
+        let backup = backend.backup;
+        let mut candidate = Candidate { nominal, weight, part: WHOLE, state, cut, backup };
         let selectable = candidate.is_up(service.initial_state);
         candidate.part = self.start_slowly(service, backend, selectable);
         candidate

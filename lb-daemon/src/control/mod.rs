@@ -15,7 +15,9 @@
 //! [`Controller`] is synchronous and knows no clock but the data path's; the
 //! daemon feeds it events and calls it when something is due.
 
+mod availability;
 mod backend_entry;
+mod backups;
 mod changes;
 mod configure;
 mod counters;
@@ -31,6 +33,7 @@ mod refresh;
 mod refusals;
 mod selection;
 mod service_entry;
+mod serving;
 mod settle;
 mod snapshot;
 mod standings;
@@ -68,9 +71,11 @@ pub use snapshot::Surroundings;
 pub use view::{Status, View, targets};
 pub use ways::problems as way_problems;
 
+use backups::Backups;
 use drains::Drains;
 use lingering::{FormerMode, RestingEntry};
 use selection::Selection;
+use serving::Reported;
 use standings::Standings;
 use table::Recipe;
 use translation::Marks;
@@ -141,6 +146,8 @@ struct Live {
     /// What its slots were last made of.
     recipe: Recipe,
     selection: Option<Selection>,
+    backups: Backups,
+    reported: Option<Reported>,
     /// Slots by owner, as last counted.
     shares: BTreeMap<u16, u32>,
     /// No slot has changed since.

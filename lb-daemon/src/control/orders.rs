@@ -9,7 +9,7 @@ use crate::{
         protocol::{Command, Error, ErrorCode, Reloaded},
         types::{Change, Decision, Event, EventKind, Who},
     },
-    config::{Backend, BackendOrder, Config, Service, nearest},
+    config::{Backend, BackendOrder, Config, OnAllDown, Service, nearest},
     dataplane::DataPlane,
     slots::SlotMemory,
     state::{Drain, Overrides, Weight},
@@ -49,13 +49,16 @@ impl Draft<'_> {
         self.overrides.edit((&service.name, backend.address), |one| {
             one.drain = Some(Drain { decision, deadline });
         });
-        let most = self.change.deadline.map(|after| format!(", for {after} s at most"));
-        let most = most.unwrap_or_default();
+        let stay = match self.change.deadline {
+            None => "stay until they end".to_owned(),
+            Some(0) => "are treated as a dead backend's from now on".to_owned(),
+            Some(after) => format!("stay until they end, for {after} s at most"),
+        };
         self.done(
             (service, backend),
             EventKind::Drain,
             None,
-            &format!("is drained: no new connections, those that exist stay until they end{most}"),
+            &format!("is drained: no new connections, those that exist {stay}"),
         );
     }
 
@@ -172,10 +175,11 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         };
         let empty = touched.filter(|one| !one.backends.iter().any(|backend| takes(one, backend)));
         let words = |one: &Service| {
-            format!(
-                "service {}: no backend is left for new connections: they are refused",
-                one.name
-            )
+            let are = match one.policy.on_all_down {
+                OnAllDown::FailOpen => "dropped",
+                OnAllDown::Reject | OnAllDown::Backup => "refused",
+            };
+            format!("service {}: no backend is left for new connections: they are {are}", one.name)
         };
         empty.map(words).collect()
     }

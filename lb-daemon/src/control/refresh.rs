@@ -14,12 +14,11 @@ use lb_common::{
 use super::{
     ControlError, Controller,
     backend_entry::{Wanted, entry},
-    selection::{Selection, select},
+    serving,
     translation::Marks,
     view::{Status, target},
 };
 use crate::{
-    api::types::{Event, EventKind},
     config::{Mode, Service},
     dataplane::DataPlane,
     health::{State, Target},
@@ -80,7 +79,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let Some(known) = self.identity.services.get(&service.name) else { return };
         let (service_id, mut ids) = (known.id, known.backends.clone());
         let mut changed = false;
-        let selection = self.select(service);
+        let selection = self.choose(service);
         self.note_standings(service);
         self.note_removed(service);
         for (backend, health) in service.backends.iter().zip(&selection.health) {
@@ -105,20 +104,14 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
         let live = self.services.entry(service.name.clone()).or_default();
         if live.selection.as_ref() != Some(&selection) {
-            let was_open = live.selection.as_ref().is_some_and(|before| before.fail_open);
-            let is_open = selection.fail_open;
+            let before = live.selection.as_ref().map(|before| before.serving);
+            let now = selection.serving;
             live.selection = Some(selection);
             self.queue.insert(service.name.clone());
-            if is_open != was_open {
-                self.journal.announce(fail_open(service, is_open));
+            if let Some(event) = serving::changed(service, before, now) {
+                self.journal.announce(event);
             }
         }
-    }
-
-    fn select(&mut self, service: &Service) -> Selection {
-        let backends = service.backends.iter();
-        let candidates: Vec<_> = backends.map(|one| self.candidate(service, one)).collect();
-        select(&candidates, service.initial_state)
     }
 
     /// Nobody probes it any more: as it was, unless the kernel knows worse.
@@ -248,14 +241,4 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             service.mode.snat().is_some() && backends.any(|one| self.view.is_own_host(one.address))
         })
     }
-}
-
-fn fail_open(service: &Service, is_open: bool) -> Event {
-    let (kind, what) = if is_open {
-        let what = "no backend is up; new connections go to all of them (fail open)";
-        (EventKind::Warning, what)
-    } else {
-        (EventKind::WarningCleared, "backends are up again")
-    };
-    Event { service: Some(service.name.clone()), ..Event::new(kind, what) }
 }

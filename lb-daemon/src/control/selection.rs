@@ -1,22 +1,31 @@
 //! Which backends of a service get new flows, and which keep theirs.
 //!
-//! When no backend is up, all of them are taken as up (*fail open*): a service
-//! that answers some of its clients is better than one that answers none, and
-//! probes that fail everywhere more often prove a broken probe than a broken pool.
+//! Backups stand by while enough of the others are up. When nobody is up at
+//! all, the service's policy decides. By default all are then taken as up (*fail
+//! open*): a service that answers some of its clients is better than one that
+//! answers none, and probes that fail everywhere more often prove a broken probe
+//! than a broken pool.
 
 use lb_common::transition::Health;
 
-use crate::{config::InitialState, health::State};
+use crate::{
+    config::{InitialState, OnAllDown, PoolPolicy},
+    health::State,
+};
 
 /// One backend, as the selection sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Candidate {
+    /// As ordered, whether it may be used or not.
+    pub nominal: u32,
+    /// That counts now. 0: it is drained, or has none.
     pub weight: u32,
     /// Per cent of its weight that it has by now.
     pub part: u32,
     pub state: State,
     /// It is taken out, and what is left of its flows counts as a dead one's.
     pub cut: bool,
+    pub backup: bool,
 }
 
 impl Candidate {
@@ -34,30 +43,90 @@ pub struct Share {
     pub part: u32,
 }
 
+/// Who gets new flows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Serving {
+    /// Those that are up, without the backups.
+    Primaries,
+    /// Those that are up, and the backups that are.
+    Backups,
+    /// None is up: all, as if they were.
+    FailOpen,
+    /// None is up: the backups, as if they were.
+    LastResort,
+    Nobody,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Selection {
     /// One per candidate.
     pub shares: Vec<Share>,
     /// What the data path and the slots are told.
     pub health: Vec<Health>,
-    pub fail_open: bool,
+    pub serving: Serving,
 }
 
-pub fn select(candidates: &[Candidate], initial: InitialState) -> Selection {
-    let up = candidates.iter().any(|one| one.is_up(initial));
-    let fail_open = !up && candidates.iter().any(|one| one.weight > 0);
-    let health = |one: &Candidate| match (one.cut, fail_open) {
-        (true, _) => Health::Dead,
-        (false, true) => Health::Up,
-        (false, false) => health_of(one.state, initial),
+/// Whether less of the others' weight is up than the service wants without its
+/// backups.
+pub fn wants_backups(candidates: &[Candidate], initial: InitialState, policy: &PoolPolicy) -> bool {
+    let primaries = || candidates.iter().filter(|one| !one.backup);
+    let nominal = |one: &Candidate| u64::from(one.nominal);
+    let up: u64 = primaries().filter(|one| one.is_up(initial)).map(nominal).sum();
+    up == 0 || policy.backup_below.is_above(up, primaries().map(nominal).sum())
+}
+
+/// `backups`: they are used.
+pub fn select(
+    candidates: &[Candidate],
+    initial: InitialState,
+    policy: &PoolPolicy,
+    backups: bool,
+) -> Selection {
+    let health: Vec<_> = candidates.iter().map(|one| real_health(one, initial)).collect();
+    let selection = among(candidates, health, backups);
+    if selection.serving != Serving::Nobody {
+        return selection;
+    }
+    let taken = |one: &Candidate| match policy.on_all_down {
+        OnAllDown::FailOpen => true,
+        OnAllDown::Backup => one.backup && one.weight > 0,
+        OnAllDown::Reject => false,
     };
-    let health: Vec<_> = candidates.iter().map(health).collect();
+    let health = candidates.iter().map(|one| match real_health(one, initial) {
+        _ if taken(one) && !one.cut => Health::Up,
+        health => health,
+    });
+    let has_primaries = candidates.iter().any(|one| !one.backup && one.weight > 0);
+    let backups = policy.on_all_down == OnAllDown::Backup || !has_primaries;
+    let all_down = among(candidates, health.collect(), backups);
+    match (all_down.serving, policy.on_all_down) {
+        // Nobody has a weight: there is nobody to take as up.
+        (Serving::Nobody, _) => selection,
+        (_, OnAllDown::Backup) => Selection { serving: Serving::LastResort, ..all_down },
+        _ => Selection { serving: Serving::FailOpen, ..all_down },
+    }
+}
+
+/// Those that are up, by `health`.
+fn among(candidates: &[Candidate], health: Vec<Health>, backups: bool) -> Selection {
     let share = |(one, health): (&Candidate, &Health)| {
-        let weight = if *health == Health::Up { one.weight } else { 0 };
-        Share { weight, part: one.part }
+        let used = *health == Health::Up && (backups || !one.backup);
+        Share { weight: if used { one.weight } else { 0 }, part: one.part }
     };
-    let shares = candidates.iter().zip(&health).map(share).collect();
-    Selection { shares, health, fail_open }
+    let shares: Vec<Share> = candidates.iter().zip(&health).map(share).collect();
+    let used = |(one, share): (&Candidate, &Share)| one.backup && share.weight > 0;
+    let serving = if shares.iter().all(|share| share.weight == 0) {
+        Serving::Nobody
+    } else if candidates.iter().zip(&shares).any(used) {
+        Serving::Backups
+    } else {
+        Serving::Primaries
+    };
+    Selection { shares, health, serving }
+}
+
+fn real_health(one: &Candidate, initial: InitialState) -> Health {
+    if one.cut { Health::Dead } else { health_of(one.state, initial) }
 }
 
 fn health_of(state: State, initial: InitialState) -> Health {
@@ -69,64 +138,5 @@ fn health_of(state: State, initial: InitialState) -> Health {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn selection(candidates: &[(u32, State)], initial: InitialState) -> Selection {
-        let candidates: Vec<_> = candidates
-            .iter()
-            .map(|&(weight, state)| Candidate { weight, part: 100, state, cut: false })
-            .collect();
-        select(&candidates, initial)
-    }
-
-    fn weights(selection: &Selection) -> Vec<u32> {
-        selection.shares.iter().map(|share| share.weight).collect()
-    }
-
-    #[test]
-    fn only_those_that_are_up_get_new_flows() {
-        use State::*;
-        let found =
-            selection(&[(2, Up), (1, Failing), (1, Dead), (0, Up), (3, Unknown)], InitialState::Up);
-        assert_eq!(weights(&found), [2, 0, 0, 0, 3]);
-        assert_eq!(
-            found.health,
-            [Health::Up, Health::Failing, Health::Dead, Health::Up, Health::Up]
-        );
-        assert!(!found.fail_open);
-    }
-
-    #[test]
-    fn an_unknown_one_counts_as_the_file_says() {
-        let candidates = [(1, State::Up), (1, State::Unknown)];
-        assert_eq!(weights(&selection(&candidates, InitialState::Down)), [1, 0]);
-        assert_eq!(weights(&selection(&candidates, InitialState::Up)), [1, 1]);
-    }
-
-    #[test]
-    fn when_none_is_up_all_are_taken_and_nothing_is_dead() {
-        let found =
-            selection(&[(1, State::Dead), (2, State::Failing), (0, State::Up)], InitialState::Up);
-        assert_eq!(weights(&found), [1, 2, 0]);
-        assert_eq!(found.health, [Health::Up; 3]);
-        assert!(found.fail_open);
-    }
-
-    #[test]
-    fn one_that_is_cut_off_is_dead_even_when_all_others_are_taken() {
-        let down = Candidate { weight: 1, part: 100, state: State::Failing, cut: false };
-        let cut = Candidate { weight: 0, part: 100, state: State::Up, cut: true };
-        let found = select(&[down, cut], InitialState::Up);
-        assert!(found.fail_open);
-        assert_eq!(found.health, [Health::Up, Health::Dead]);
-    }
-
-    #[test]
-    fn a_pool_of_nothing_but_weight_0_selects_nobody() {
-        let found = selection(&[(0, State::Dead), (0, State::Up)], InitialState::Up);
-        assert_eq!(weights(&found), [0, 0]);
-        assert_eq!(found.health, [Health::Dead, Health::Up]);
-        assert!(!found.fail_open);
-    }
-}
+#[path = "selection_tests.rs"]
+mod tests;

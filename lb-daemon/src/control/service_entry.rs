@@ -5,7 +5,7 @@ use lb_common::abi::{
 };
 
 use crate::{
-    config::{Config, Mode, OnBackendDead, Protocol, Service, UdpFlows},
+    config::{Config, Mode, OnAllDown, OnBackendDead, Protocol, Service, UdpFlows},
     dataplane::Ticks,
     state::{ServiceIdentity, StoredTable},
 };
@@ -24,8 +24,13 @@ pub fn entry(
     if has(Protocol::Udp) && service.udp == UdpFlows::Keep {
         flags |= flag::UDP_KEEP;
     }
-    if service.on_backend_dead == OnBackendDead::Reset {
-        flags |= flag::RESET_ON_DEAD;
+    flags |= match service.on_backend_dead {
+        OnBackendDead::Reset => flag::RESET_ON_DEAD,
+        OnBackendDead::Drop => flag::RESET_ON_DEAD | flag::SILENT_ON_DEAD,
+        OnBackendDead::Reselect => 0,
+    };
+    if service.policy.on_all_down != OnAllDown::FailOpen {
+        flags |= flag::REFUSE;
     }
     if old_table.is_some() {
         flags |= flag::HAS_OLD_TABLE;

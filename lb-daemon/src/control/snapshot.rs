@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     api::types::{
-        BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats, LOCAL, NatLogStats,
-        NatStats, NextHopStats, NotifyStats, Port, ProbeStats, ServiceStats, SlotStats, Stats,
-        Totals, Traffic, WeightStats,
+        BackendStats, ConfigStats, Connections, FlowStats, HeldStats, InterfaceStats, LOCAL,
+        NatLogStats, NatStats, NextHopStats, NotifyStats, Port, ProbeStats, ServiceState,
+        ServiceStats, ServingStats, SlotStats, Stats, Totals, Traffic, WeightStats,
     },
     config::{Backend, Ports, Service},
     dataplane::DataPlane,
@@ -138,6 +138,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             backends.push(self.backend_stats(service, backend, &found));
         }
         let ports = ports(service);
+        let reported = live.and_then(|live| live.reported);
+        let selection = live.and_then(|live| live.selection.as_ref());
+        let serving = selection.map(|selection| selection.serving.into()).unwrap_or_default();
         let protocols: Vec<_> = service.protocols.iter().map(|p| p.name().to_owned()).collect();
         let vips: Vec<_> = service.vips.iter().map(ToString::to_string).collect();
         Ok(ServiceStats {
@@ -153,9 +156,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             traffic: traffic(&counters, rate),
             connections: connections(&counters, rate),
             slots: known.map(|known| self.slot_stats(&service.name, known)).unwrap_or_default(),
-            fail_open: live
-                .and_then(|live| live.selection.as_ref())
-                .is_some_and(|selection| selection.fail_open),
+            fail_open: serving == ServingStats::FailOpen,
+            serving,
+            state: reported.map_or_else(ServiceState::default, |one| one.state()),
+            reason: reported.map(|one| one.availability.reason()).unwrap_or_default(),
+            since: reported.map(|one| one.since),
+            healthy: reported.map_or(0, |one| one.availability.healthy),
+            min_healthy: reported.map_or(0, |one| one.availability.wanted),
             backends,
             removed: self.removed_stats(service),
             // Told by discovery.
@@ -203,6 +210,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             state,
             reason,
             since,
+            backup: backend.backup,
             weight: self.weight_of(service, backend).into(),
             weight_set: self.weight_stats(service, backend),
             drain: self.drain_stats(service, backend),
@@ -296,6 +304,9 @@ fn probe(
         latency: probed.latency.map(|latency| latency.last.as_secs_f64()),
         smoothed: probed.latency.map(|latency| latency.smoothed.as_secs_f64()),
         problem: probed.problem,
+        held: probed
+            .held
+            .map(|(falls, until)| HeldStats { until: seconds(until), reason: falls.to_string() }),
     })
 }
 

@@ -60,20 +60,28 @@ fn found(service: &Service, answers: &Answers) -> Vec<Backend> {
 }
 
 fn of_name(service: &Service, source: &NameSource, endpoints: &[Endpoint]) -> Vec<Backend> {
-    let largest = endpoints.iter().filter_map(|one| one.target.weight).max().unwrap_or(0);
+    let largest = |backup: bool| {
+        let alike = endpoints.iter().filter(|one| one.target.backup == backup);
+        alike.filter_map(|one| one.target.weight).max().unwrap_or(0)
+    };
+    let largest = [largest(false), largest(true)];
     let mut backends: Vec<Backend> = endpoints
         .iter()
         .map(|Endpoint { address, target }| Backend {
             name: format!("{}@{address}", source.name),
             address: *address,
-            weight: target.weight.map_or(source.weight, |weight| scaled(weight, largest)),
+            weight: target.weight.map_or(source.weight, |weight| {
+                scaled(weight, largest[usize::from(target.backup)])
+            }),
             port: port(service, source, target),
+            backup: source.backup || target.backup,
             state: source.state,
             drain: source.drain,
             origin: Origin::Name(source.question.clone()),
         })
         .collect();
-    backends.sort_by_key(|backend| (backend.address, backend.port));
+    // Whoever is of both kinds is no backup.
+    backends.sort_by_key(|backend| (backend.backup, backend.address, backend.port));
     backends
 }
 

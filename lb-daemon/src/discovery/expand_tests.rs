@@ -17,7 +17,7 @@ fn with_entry(entry: &str) -> Config {
 }
 
 fn target(port: Option<u16>, weight: Option<u16>) -> Target {
-    Target { host: "w.example".into(), port, weight }
+    Target { host: "w.example".into(), port, weight, backup: false }
 }
 
 /// The answer to the only question of `config`.
@@ -78,6 +78,22 @@ fn what_a_listed_backend_could_not_be_is_left_out_and_said() {
         "{:?}",
         expanded.left_out
     );
+}
+
+#[test]
+fn records_of_another_priority_are_backups_with_weights_of_their_own() {
+    let config = config("  port: 80\n  mode: nat\n  backends: [{name: w, srv: _http._tcp.w}]");
+    let backup = |weight| Target { backup: true, ..target(Some(8080), Some(weight)) };
+    let hosts: [(Target, &[&str]); 3] = [
+        (target(Some(8080), Some(60_000)), &["10.0.0.9"]),
+        (backup(2), &["10.0.0.1", "10.0.0.9"]),
+        (backup(4), &["10.0.0.2"]),
+    ];
+    let expanded = expand(&config, &answer(&config, &hosts));
+    let found = &expanded.config.services[0].backends;
+    let found: Vec<_> = found.iter().map(|b| (b.name.as_str(), b.weight, b.backup)).collect();
+    let expected = [("w@10.0.0.9", 1000, false), ("w@10.0.0.1", 2, true), ("w@10.0.0.2", 4, true)];
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -157,6 +173,7 @@ fn a_file_comes_before_names_and_a_bad_one_changes_nothing() {
     ));
     let mut answers = addresses(&config, &["10.0.0.1", "10.0.0.2"]);
     let backend = |name: &str, address: &str| Backend {
+        backup: false,
         name: name.into(),
         address: address.parse().unwrap(),
         weight: 1,

@@ -66,7 +66,8 @@ mod tests {
             name: name.into(),
             family: Family::V6,
         };
-        let target = Target { host: "a.example".into(), port: Some(81), weight: Some(3) };
+        let target =
+            Target { host: "a.example".into(), port: Some(81), weight: Some(3), backup: true };
         let known = NameAnswer {
             endpoints: vec![Endpoint { address: "2001:db8::1".parse().unwrap(), target }],
             answered: Some(1_700_000_000),

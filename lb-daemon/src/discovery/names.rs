@@ -107,7 +107,8 @@ async fn ask(client: Client, question: Question) -> (Question, Round) {
     let round = timeout(LONGEST_ROUND, async {
         match question.kind {
             QuestionKind::Dns => {
-                let target = Target { host: question.name.clone(), port: None, weight: None };
+                let target =
+                    Target { host: question.name.clone(), port: None, weight: None, backup: false };
                 let (host, ttl) = addresses(&client, target, &question).await;
                 Round { hosts: Hosts::Known(vec![host]), ttl }
             }
@@ -128,7 +129,7 @@ async fn services(client: &Client, question: &Question) -> Round {
         Lookup::Nothing(why) => return unknown(format!("{}: {why}", question.name)),
         Lookup::Failed(why) => return unknown(format!("SRV of {}: {why}", question.name)),
     };
-    let targets = preferred(values);
+    let targets = targets(values);
     if targets.is_empty() {
         return unknown(format!("{}: the service is not offered there", question.name));
     }
@@ -141,19 +142,23 @@ async fn services(client: &Client, question: &Question) -> Round {
     Round { hosts: Hosts::Known(hosts), ttl }
 }
 
-/// The targets of the smallest priority number (RFC 2782).
-fn preferred(values: Vec<Value>) -> Vec<Target> {
+/// The targets of the smallest priority number come first (RFC 2782); the others
+/// back them up.
+fn targets(values: Vec<Value>) -> Vec<Target> {
     let records = values.into_iter().filter_map(|value| match value {
         Value::Service { priority, weight, port, host } if !host.is_empty() => {
-            Some((priority, Target { host, port: Some(port), weight: Some(weight) }))
+            let (port, weight) = (Some(port), Some(weight));
+            Some((priority, Target { host, port, weight, backup: false }))
         }
         Value::Service { .. } | Value::Address(_) => None,
     });
     let mut records: Vec<_> = records.collect();
     records.sort();
     let first = records.first().map(|(priority, _)| *priority);
-    let preferred = records.into_iter().filter(|(priority, _)| Some(*priority) == first);
-    preferred.map(|(_, target)| target).take(MOST_HOSTS).collect()
+    let ranked = records
+        .into_iter()
+        .map(|(priority, target)| Target { backup: Some(priority) != first, ..target });
+    ranked.take(MOST_HOSTS).collect()
 }
 
 async fn addresses(

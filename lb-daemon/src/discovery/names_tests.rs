@@ -26,7 +26,10 @@ async fn ask_once(config: &Config, answers: &mut Answers) -> Vec<Endpoint> {
 
 fn shown(endpoints: &[Endpoint]) -> Vec<String> {
     let one = |Endpoint { address, target }: &Endpoint| match target.port {
-        Some(port) => format!("{address} {port} {}", target.weight.unwrap()),
+        Some(port) => {
+            let backup = if target.backup { " backup" } else { "" };
+            format!("{address} {port} {}{backup}", target.weight.unwrap())
+        }
         None => address.to_string(),
     };
     endpoints.iter().map(one).collect()
@@ -49,7 +52,7 @@ async fn both_families_are_merged_and_kept_while_the_server_is_silent() {
 }
 
 #[tokio::test]
-async fn services_have_the_addresses_of_their_preferred_hosts() {
+async fn services_have_the_addresses_of_their_hosts_backed_up_by_the_less_preferred() {
     let server = Server::start().await;
     server.service("_http._tcp.example", 60, (10, 5, 8080, "a.example"));
     server.service("_http._tcp.example", 60, (10, 7, 8081, "b.example"));
@@ -59,11 +62,11 @@ async fn services_have_the_addresses_of_their_preferred_hosts() {
     server.add("backup.example", 60, &["10.0.0.3"]);
     let config = config(&server, "{name: w, srv: _http._tcp.example, family: v4}");
     let mut answers = Answers::default();
-    let both = ["10.0.0.1 8080 5", "10.0.0.2 8081 7"];
-    assert_eq!(shown(&ask_once(&config, &mut answers).await), both);
+    let all = ["10.0.0.1 8080 5", "10.0.0.2 8081 7", "10.0.0.3 8082 1 backup"];
+    assert_eq!(shown(&ask_once(&config, &mut answers).await), all);
     // A host without addresses keeps those it had.
     server.remove("b.example");
-    assert_eq!(shown(&ask_once(&config, &mut answers).await), both);
+    assert_eq!(shown(&ask_once(&config, &mut answers).await), all);
     server.remove("_http._tcp.example");
     server.service("_http._tcp.example", 60, (10, 5, 8080, "a.example"));
     assert_eq!(shown(&ask_once(&config, &mut answers).await), ["10.0.0.1 8080 5"]);

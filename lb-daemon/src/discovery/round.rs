@@ -22,6 +22,9 @@ pub struct Target {
     pub host: String,
     pub port: Option<u16>,
     pub weight: Option<u16>,
+    /// Records with a smaller priority number name others.
+    #[serde(default)]
+    pub backup: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -143,7 +146,7 @@ mod tests {
     }
 
     fn target(host: &str, port: Option<u16>) -> Target {
-        Target { host: host.into(), port, weight: None }
+        Target { host: host.into(), port, weight: None, backup: false }
     }
 
     fn known(list: &[&str]) -> Vec<Endpoint> {

@@ -60,6 +60,7 @@ impl Journal {
     pub fn announce(&self, event: Event) {
         match event.kind {
             EventKind::Warning | EventKind::ReloadRefused | EventKind::Denied => warn!("{event}"),
+            EventKind::Service if event.to.as_deref() == Some("down") => warn!("{event}"),
             _ => info!("{event}"),
         }
         self.record(event);

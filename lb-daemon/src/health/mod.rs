@@ -5,6 +5,7 @@
 //! probed once. The [`Prober`] runs the checks and reports changes of state.
 //!
 //! - [`state`]: from results to a state (pure).
+//! - [`damping`]: how much proof one that flaps has to give (pure).
 //! - [`pace`]: when the next probe is due (pure).
 //! - [`check`]: one probe and what its outcome means; a file for each type.
 //! - [`check::Poster`]: posts what is not a probe, by the same means.
@@ -12,6 +13,7 @@
 //! - [`prober`]: runs all targets and sends a [`HealthEvent`] per change.
 
 mod check;
+mod damping;
 mod latency;
 mod limits;
 mod pace;

@@ -23,10 +23,11 @@ use tracing::warn;
 
 use super::{
     check::{Checks, Probe},
+    damping::Falls,
     latency::Latency,
     limits,
     pace::Pace,
-    state::{Change, Machine, Outcome, State},
+    state::{Change, Held, Machine, Outcome, State},
     target::Target,
 };
 
@@ -57,6 +58,8 @@ pub struct Probed {
     pub latency: Option<Latency>,
     /// Why the last one did not succeed or could not be made.
     pub problem: Option<String>,
+    /// Why it is not up although it works, and until when.
+    pub held: Option<(Falls, SystemTime)>,
 }
 
 /// Probes until dropped.
@@ -201,6 +204,8 @@ impl<P> Shared<P> {
             if let Some(change) = entry.machine.observe(outcome, now) {
                 self.publish(target, entry, change);
             }
+            let at = |held: Held| (held.falls, SystemTime::now() + (held.until - now));
+            entry.probed.held = entry.machine.held(now).map(at);
         }
     }
 

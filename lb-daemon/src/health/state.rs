@@ -11,11 +11,14 @@
 //! - A failed neighbour is death at once. For as long as `fall` probes take,
 //!   successes do not count, so that a flapping neighbour cannot change the
 //!   tables faster than a flapping port.
-//! - `rise` successes in a row bring a backend up from any state.
+//! - `rise` successes in a row bring a backend up from any state; more of them one
+//!   that has gone down again and again ([`damping`](super::damping)).
 
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+use super::damping::{Damping, Falls};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -48,12 +51,22 @@ pub struct Machine {
     state: State,
     rise: u32,
     fall: u32,
+    interval: Duration,
+    damping: Damping,
     hold: Duration,
     successes: u32,
     failures: u32,
     /// Failures at the end of the row that were of the dead way.
     gone: u32,
     held_until: Option<Instant>,
+}
+
+/// It works, but has gone down too often to be believed yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    pub falls: Falls,
+    /// If it goes on working.
+    pub until: Instant,
 }
 
 /// A new state and why.
@@ -69,6 +82,8 @@ impl Machine {
             state,
             rise,
             fall,
+            interval,
+            damping: Damping::new(rise, interval),
             hold: interval * fall,
             successes: 0,
             failures: 0,
@@ -81,8 +96,8 @@ impl Machine {
     pub fn observe(&mut self, outcome: &Outcome, now: Instant) -> Option<Change> {
         match outcome {
             Outcome::Works(_) => self.succeed(now),
-            Outcome::Fails(why) => self.fail(false, why),
-            Outcome::Gone(why) => self.fail(true, why),
+            Outcome::Fails(why) => self.fail(false, why, now),
+            Outcome::Gone(why) => self.fail(true, why, now),
             Outcome::NotMade(_) => None,
         }
     }
@@ -91,7 +106,15 @@ impl Machine {
     pub fn neighbour_failed(&mut self, now: Instant) -> Option<Change> {
         self.held_until = Some(now + self.hold);
         self.reset_rows();
-        self.change_to(State::Dead, || "its neighbour entry failed".to_owned())
+        self.change_to(State::Dead, now, || "its neighbour entry failed".to_owned())
+    }
+
+    /// Whether it is kept down although it works.
+    pub fn held(&self, now: Instant) -> Option<Held> {
+        let missing = self.damping.needed().saturating_sub(self.successes);
+        let works = self.state != State::Up && self.successes >= self.rise;
+        let falls = self.damping.falls(now).filter(|_| works && missing > 0)?;
+        Some(Held { falls, until: now + self.interval * missing })
     }
 
     /// Starts from what an earlier daemon knew.
@@ -108,14 +131,14 @@ impl Machine {
         self.failures = 0;
         self.gone = 0;
         self.successes = self.successes.saturating_add(1);
-        if self.successes < self.rise {
+        if self.successes < self.damping.needed() {
             return None;
         }
         let successes = self.successes;
-        self.change_to(State::Up, || in_a_row(successes, "success", "successes"))
+        self.change_to(State::Up, now, || in_a_row(successes, "success", "successes"))
     }
 
-    fn fail(&mut self, gone: bool, why: &str) -> Option<Change> {
+    fn fail(&mut self, gone: bool, why: &str, now: Instant) -> Option<Change> {
         self.successes = 0;
         self.failures = self.failures.saturating_add(1);
         self.gone = if gone { self.gone.saturating_add(1) } else { 0 };
@@ -127,15 +150,37 @@ impl Machine {
             unchanged => unchanged,
         };
         let row = if next == State::Dead { gone_row } else { failures };
-        self.change_to(next, || format!("{why} ({})", in_a_row(row, "failure", "failures")))
+        self.change_to(next, now, || format!("{why} ({})", in_a_row(row, "failure", "failures")))
     }
 
-    fn change_to(&mut self, state: State, reason: impl FnOnce() -> String) -> Option<Change> {
+    fn change_to(
+        &mut self,
+        state: State,
+        now: Instant,
+        reason: impl FnOnce() -> String,
+    ) -> Option<Change> {
         if state == self.state {
             return None;
         }
+        if state == State::Up {
+            self.damping.rose(now);
+        } else if self.state == State::Up {
+            self.damping.fell(now);
+        }
         self.state = state;
-        Some(Change { state, reason: reason() })
+        Some(Change { state, reason: self.and_so(reason(), now) })
+    }
+
+    /// What a change to `state` means for one that flaps.
+    fn and_so(&self, reason: String, now: Instant) -> String {
+        match self.damping.falls(now) {
+            Some(falls) if self.state == State::Up => format!("{reason}, since {falls}"),
+            Some(falls) => {
+                let needed = in_a_row(self.damping.needed(), "success", "successes");
+                format!("{reason}; {falls}: it needs {needed} to be up")
+            }
+            None => reason,
+        }
     }
 
     fn reset_rows(&mut self) {
@@ -256,6 +301,53 @@ mod tests {
         let changes: Vec<_> =
             "fgg".chars().filter_map(|c| machine.observe(&outcome(c), now)).collect();
         assert_eq!(changes[0].reason, "refused (2 failures in a row)");
+    }
+
+    /// Seconds pass, one for each outcome.
+    fn live(machine: &mut Machine, start: Instant, outcomes: &str) -> Vec<Change> {
+        let times = (0u32..).map(|second| start + second * SECOND);
+        let observed =
+            outcomes.chars().zip(times).map(|(c, now)| machine.observe(&outcome(c), now));
+        observed.flatten().collect()
+    }
+
+    #[test]
+    fn one_that_flaps_is_held_down_and_says_why() {
+        let (mut machine, start) = (machine(State::Up), Instant::now());
+        let changes = live(&mut machine, start, "fffwwfffwwfffww");
+        assert_eq!(changes.iter().filter(|one| one.state == State::Up).count(), 2);
+        let last = changes.last().unwrap();
+        assert_eq!(
+            last.reason,
+            "no answer (3 failures in a row); it went down 3 times in 10 s: it needs 4 \
+             successes in a row to be up"
+        );
+        let now = start + 14 * SECOND;
+        let held = machine.held(now).expect("it works");
+        assert_eq!((held.falls.times, held.until), (3, now + 2 * SECOND));
+        let up = live(&mut machine, now + SECOND, "ww").pop().unwrap();
+        assert_eq!(up.state, State::Up);
+        assert_eq!(up.reason, "4 successes in a row, since it went down 3 times in 14 s");
+        assert_eq!(machine.held(now), None);
+    }
+
+    #[test]
+    fn one_failure_after_another_day_is_no_flapping() {
+        let (mut machine, mut now) = (machine(State::Up), Instant::now());
+        for _ in 0..20 {
+            let changes = live(&mut machine, now, "fffww");
+            assert_eq!(changes.len(), 2, "{changes:?}");
+            assert!(!changes[0].reason.contains("went down"), "{changes:?}");
+            now += Duration::from_secs(86_400);
+        }
+    }
+
+    #[test]
+    fn failures_while_it_is_down_are_no_further_falls() {
+        let mut machine = machine(State::Up);
+        let changes = live(&mut machine, Instant::now(), "fffgggwfffwfffwfffwfffww");
+        let states: Vec<_> = changes.iter().map(|one| one.state).collect();
+        assert_eq!(states, [State::Failing, State::Dead, State::Up]);
     }
 
     proptest! {

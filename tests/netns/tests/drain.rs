@@ -185,3 +185,27 @@ fn a_pool_is_replaced_one_by_one_in_dsr() {
 fn a_pool_is_replaced_one_by_one_in_nat() {
     roll("nat");
 }
+
+/// Claims: a backend that an operator declares dead gets nothing any more; its connections
+/// are reset on their next packet, all others go on.
+#[test]
+fn an_operator_declares_a_backend_dead() {
+    let site = Site::new(2);
+    let daemon = Daemon::start(&site.lab, &site.config(&[(1, 1), (2, 1)])).unwrap();
+    let open = || Conversation::open(&site.lab.client, WEB.into(), 80).unwrap();
+    let (dead, mut alive): (Vec<_>, Vec<_>) =
+        (0..30).map(|_| open()).partition(|conversation| conversation.partner == "web-2");
+    assert!(!dead.is_empty() && !alive.is_empty());
+    let host = backend(2).to_string();
+    let said = order(&daemon, "drain", &["--host", &host, "--now", "--reason", "broken disk"]);
+    assert!(said.contains("treated as a dead backend's"), "{said}");
+    daemon.wait_for("it is out", |stats| is_out(stats, "web-2")).unwrap();
+    for mut conversation in dead {
+        let error = conversation.ask().expect_err("its backend is declared dead");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    for conversation in &mut alive {
+        conversation.must_go_on("after the other was declared dead");
+    }
+    assert_eq!(call(&site.lab.client, WEB, 80, 20).complete().of("web-1"), 20);
+}

@@ -162,6 +162,7 @@ pub fn process<P: Packet, T: NatTables>(
         Fate::ToClient => egress::to_client(packet, tables, handoff),
         Fate::Message => icmp::translate(packet, tables, handoff),
         Fate::Dead => refuse(packet, tables, handoff, DropReason::DeadBackend),
+        Fate::Unheard => Verdict::drop(DropReason::DeadBackend),
         Fate::Ended => refuse(packet, tables, handoff, DropReason::NatNoFlow),
     }
 }
@@ -179,6 +180,8 @@ enum Fate {
     Message,
     /// Its backend is dead.
     Dead,
+    /// The same, and nobody is told: the flow goes on if the backend returns.
+    Unheard,
     /// It has ended, which its backend does not know.
     Ended,
 }
@@ -274,9 +277,12 @@ where
         return Some(Fate::Unknown);
     }
     if tables.backend(draft.forward.backend).is_none_or(|b| b.flags & backend_flags::DEAD != 0) {
-        flows.end(found, NatState::Reset, draft);
         // Whoever begins, or does not care, gets another backend.
         let begins = matches!(kind, PacketKind::Syn | PacketKind::Udp);
+        if !begins && is_silent_on_dead(tables, draft.forward.service) {
+            return Some(Fate::Unheard);
+        }
+        flows.end(found, NatState::Reset, draft);
         return Some(if begins { Fate::Unknown } else { Fate::Dead });
     }
     let Some(service) = tables.service(draft.forward.service) else { return Some(Fate::Unknown) };
@@ -288,6 +294,11 @@ where
     }
     found.line.body.rest().count(packet.length());
     Some(Fate::ToBackend)
+}
+
+#[inline(always)]
+fn is_silent_on_dead<T: NatTables>(tables: &T, service: u16) -> bool {
+    tables.service(service).is_some_and(|one| one.flags & service_flags::SILENT_ON_DEAD != 0)
 }
 
 /// A backend's packet.

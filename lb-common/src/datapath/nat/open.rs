@@ -1,7 +1,7 @@
 //! A new flow: the backend that its slot names, and a tuple of its own.
 
 use super::super::parse::TCP;
-use super::super::{Packet, Verdict, classify};
+use super::super::{Packet, Verdict, answer, classify};
 use super::{NatTables, egress, hop_of, refuse};
 use crate::abi::{Backend, Handoff, NatState, Service, backend_flags, service_flags};
 use crate::hash::{FlowHash, split, v4_mapped};
@@ -47,8 +47,13 @@ fn choose<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut Han
         return Verdict::drop(DropReason::NoBackend);
     };
     let id = word.current();
-    let Some(backend) = tables.backend(id) else { return Verdict::drop(DropReason::NoBackend) };
+    let Some(backend) = tables.backend(id) else {
+        return without_backend(packet, tables, handoff);
+    };
     if backend.flags & backend_flags::DEAD != 0 {
+        if service.flags & service_flags::SILENT_ON_DEAD != 0 {
+            return Verdict::drop(DropReason::DeadBackend);
+        }
         return refuse(packet, tables, handoff, DropReason::DeadBackend);
     }
     let is_local = backend.flags & backend_flags::LOCAL != 0;
@@ -63,6 +68,16 @@ fn choose<P: Packet, T: NatTables>(packet: &mut P, tables: &T, handoff: &mut Han
     let keep = is_local || keeps_client(tables, service, handoff.source);
     draft(packet, tables.now(), handoff, (backend, id), keep);
     GO_ON
+}
+
+#[inline(never)]
+fn without_backend<P: Packet, T: NatTables>(
+    packet: &mut P,
+    tables: &T,
+    handoff: &Handoff,
+) -> Verdict {
+    let (arrival, kind) = (handoff.arrival(), handoff.packet_kind());
+    answer::without_backend(packet, tables, &arrival, handoff.service, kind)
 }
 
 /// Whether the backend is to see the client's own address. Not where the client

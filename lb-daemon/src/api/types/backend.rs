@@ -17,6 +17,8 @@ pub struct BackendStats {
     pub reason: String,
     /// When `state` began; `null` for one without a probe's result yet.
     pub since: Option<u64>,
+    /// It gets new connections when too few of the others are up.
+    pub backup: bool,
     /// What counts now: the file's, or an operator's.
     pub weight: u32,
     /// `null`: as in the file.
@@ -120,6 +122,16 @@ pub struct ProbeStats {
     pub smoothed: Option<f64>,
     /// Why the last probe failed or could not be made.
     pub problem: Option<String>,
+    /// It works, and is kept down since it went down too often.
+    pub held: Option<HeldStats>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeldStats {
+    /// Unix seconds, if it goes on working.
+    pub until: u64,
+    pub reason: String,
 }
 
 fn microseconds<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {

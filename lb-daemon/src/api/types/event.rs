@@ -28,6 +28,8 @@ impl fmt::Display for Who {
 pub enum EventKind {
     /// A backend is in another state.
     Backend,
+    /// A service has enough healthy backends again, or not any more.
+    Service,
     /// The program came onto an interface, or cannot be on it.
     Interface,
     /// A configuration was put into force.
@@ -54,8 +56,9 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Backend,
+        Self::Service,
         Self::Interface,
         Self::Reload,
         Self::ReloadRefused,
@@ -73,6 +76,7 @@ impl EventKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Backend => "backend",
+            Self::Service => "service",
             Self::Interface => "interface",
             Self::Reload => "reload",
             Self::ReloadRefused => "reload_refused",

@@ -18,13 +18,15 @@ mod nat;
 mod notify;
 mod service;
 
-pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats, ProbeStats};
+pub use backend::{BackendState, BackendStats, HeldStats, LOCAL, NextHopStats, ProbeStats};
 pub use change::{Change, Decision, DrainStats, RemovedStats, WeightStats};
 pub use event::{Event, EventKind, EventPage, EventQuery, Who};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
 pub use nat::{NatLogStats, NatStats};
 pub use notify::NotifyStats;
-pub use service::{AnyPort, Port, ServiceStats, SlotStats, SourceStats};
+pub use service::{
+    AnyPort, Port, ServiceState, ServiceStats, ServingStats, SlotStats, SourceStats,
+};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -24,13 +24,57 @@ pub struct ServiceStats {
     #[serde(flatten)]
     pub connections: Connections,
     pub slots: SlotStats,
-    /// No backend is up: new connections go to all of them.
+    /// As `min_healthy` has it: whether the VIP should be announced.
+    pub state: ServiceState,
+    /// What led to `state`, in words.
+    pub reason: String,
+    /// When `state` began; `null` for one that was not looked at yet.
+    pub since: Option<u64>,
+    /// Backends that are up and may get new connections, backups among them.
+    pub healthy: u32,
+    /// With fewer healthy ones, `state` is `down`.
+    pub min_healthy: u32,
+    pub serving: ServingStats,
+    /// `serving` is `fail_open`.
     pub fail_open: bool,
     pub backends: Vec<BackendStats>,
     /// Backends that are not configured any more, while flows of theirs may live.
     pub removed: Vec<RemovedStats>,
     /// Where backends come from that the configuration does not list.
     pub sources: Vec<SourceStats>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceState {
+    #[default]
+    Up,
+    Down,
+}
+
+impl ServiceState {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// Who gets new connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServingStats {
+    /// Backends that are up, without the backups.
+    #[default]
+    Primaries,
+    /// Backends that are up, and the backups that are.
+    Backups,
+    /// None is up: all, as if they were.
+    FailOpen,
+    /// None is up: the backups, as if they were.
+    LastResort,
+    Nobody,
 }
 
 /// A name or a file that backends are found by.

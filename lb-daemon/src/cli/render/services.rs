@@ -9,8 +9,8 @@ use super::{
     units::{age, duration, grouped, short, short_count},
 };
 use crate::api::types::{
-    BackendState, BackendStats, Connections, LOCAL, Port, RemovedStats, ServiceStats, SourceStats,
-    Stats, Traffic,
+    BackendState, BackendStats, Connections, LOCAL, Port, RemovedStats, ServiceState, ServiceStats,
+    ServingStats, SourceStats, Stats, Traffic,
 };
 
 const COLUMNS: [Column; 13] = [
@@ -69,7 +69,7 @@ fn backend_row(backend: &BackendStats, now: u64) -> Vec<Cell> {
         format!("{:.1}%", backend.share * 100.0).into(),
     ];
     row.extend(traffic(&backend.connections, &backend.traffic));
-    row.push(backend_note(backend).into());
+    row.push(backend_note(backend, now).into());
     row
 }
 
@@ -121,13 +121,16 @@ fn service_state(service: &ServiceStats) -> Cell {
     let total = service.backends.len();
     let up = service.backends.iter().filter(|b| b.state == BackendState::Up).count();
     let unknown = service.backends.iter().filter(|b| b.state == BackendState::Unknown).count();
+    let down = if service.state == ServiceState::Down { ", down" } else { "" };
+    use ServingStats::{FailOpen, LastResort, Nobody};
     let style = match () {
-        () if service.fail_open || total == 0 => Style::Bad,
+        () if service.state == ServiceState::Down || total == 0 => Style::Bad,
+        () if matches!(service.serving, FailOpen | LastResort | Nobody) => Style::Bad,
         () if up == total => Style::Good,
         () if up + unknown == total => Style::Plain,
         () => Style::Doubtful,
     };
-    Cell { text: format!("{up}/{total} up"), style }
+    Cell { text: format!("{up}/{total} up{down}"), style }
 }
 
 fn backend_state(state: BackendState) -> Cell {
@@ -144,9 +147,10 @@ fn backend_state(state: BackendState) -> Cell {
 fn service_note(service: &ServiceStats, now: u64) -> String {
     let slots = &service.slots;
     let mut notes = Vec::new();
-    if service.fail_open {
-        notes.push("no backend is up: failing open to all".to_owned());
+    if service.state == ServiceState::Down {
+        notes.push(format!("reported down: {}", service.reason));
     }
+    notes.extend(serving_note(service.serving).map(str::to_owned));
     if slots.in_transition > 0 {
         notes.push(format!(
             "{} of {} slots in transition ({} arming, {} storing, {} looking up)",
@@ -162,6 +166,16 @@ fn service_note(service: &ServiceStats, now: u64) -> String {
     notes.join(", ")
 }
 
+fn serving_note(serving: ServingStats) -> Option<&'static str> {
+    match serving {
+        ServingStats::Primaries => None,
+        ServingStats::Backups => Some("too few are up: backups help"),
+        ServingStats::FailOpen => Some("no backend is up: failing open to all"),
+        ServingStats::LastResort => Some("no backend is up: the backups get new connections"),
+        ServingStats::Nobody => Some("nobody gets new connections"),
+    }
+}
+
 /// How many backends were found, and how old that is if it should be newer.
 fn source_note(source: &SourceStats, now: u64) -> String {
     let SourceStats { kind, name, backends, .. } = source;
@@ -174,8 +188,11 @@ fn source_note(source: &SourceStats, now: u64) -> String {
 }
 
 /// Why it is not up, and what its packets are waiting for.
-fn backend_note(backend: &BackendStats) -> String {
+fn backend_note(backend: &BackendStats, now: u64) -> String {
     let mut notes = Vec::new();
+    if backend.backup {
+        notes.push("backup".to_owned());
+    }
     if backend.state != BackendState::Up && !backend.reason.is_empty() {
         notes.push(backend.reason.clone());
     }
@@ -188,6 +205,10 @@ fn backend_note(backend: &BackendStats) -> String {
         && !settled
     {
         notes.push(format!("last probe: {problem}"));
+    }
+    if let Some(held) = backend.probe.as_ref().and_then(|probe| probe.held.as_ref()) {
+        let left = age(held.until.saturating_sub(now));
+        notes.push(format!("works, but held down for {left} more: {}", held.reason));
     }
     if let Some(set) = &backend.weight_set {
         let by = set.decision.by.as_ref().map(ToString::to_string).unwrap_or_default();

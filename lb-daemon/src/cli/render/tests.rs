@@ -6,7 +6,7 @@ use super::*;
 use crate::api::types::{
     BackendState, BackendStats, ConfigStats, Connections, Decision, DrainStats, FlowStats,
     InterfaceMode, InterfaceState, InterfaceStats, NatStats, NextHopStats, NotifyStats, Port,
-    ProbeStats, RemovedStats, ServiceStats, SlotStats, Totals, Traffic,
+    ProbeStats, RemovedStats, ServiceState, ServiceStats, ServingStats, SlotStats, Totals, Traffic,
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -59,13 +59,15 @@ fn stats() -> Stats {
             storing: 4,
             ..SlotStats::default()
         },
-        fail_open: false,
+        healthy: 1,
+        min_healthy: 1,
         backends: vec![
             backend("web-1", BackendState::Up, 1.0),
             backend("web-2", BackendState::Dead, 0.0),
         ],
         removed: Vec::new(),
         sources: Vec::new(),
+        ..ServiceStats::default()
     };
     Stats {
         instance: "main".into(),
@@ -196,7 +198,10 @@ fn what_needs_attention_is_said() {
     let mut stats = stats();
     stats.config.last_error = Some("lb.yaml:3:1: no".into());
     stats.warnings.push("eth0 runs in generic mode".into());
-    stats.services[0].fail_open = true;
+    stats.services[0].serving = ServingStats::FailOpen;
+    stats.services[0].state = ServiceState::Down;
+    stats.services[0].reason = "0 backends are healthy, min_healthy is 1".into();
+    stats.services[0].backends[1].backup = true;
     stats.services[0].backends[0].next_hop = None;
     let problem = Some("HTTP 503, expected 200-399".into());
     stats.services[0].backends[0].probe = Some(ProbeStats { problem, ..ProbeStats::default() });
@@ -205,7 +210,9 @@ fn what_needs_attention_is_said() {
     for part in [
         "last reload refused: lb.yaml:3:1: no",
         "warning: eth0 runs in generic mode",
-        "no backend is up: failing open to all",
+        "reported down: 0 backends are healthy, min_healthy is 1, no backend is up: failing open to all",
+        "1/2 up, down",
+        "backup, connection refused",
         "last probe: HTTP 503, expected 200-399, next hop unknown, 9 packets dropped without next hop",
     ] {
         assert!(text.contains(part), "{part}: {text}");

@@ -2,11 +2,13 @@
 
 mod capacity;
 mod discovery;
+mod policies;
 pub(super) mod pools;
 mod sources;
 mod translation;
 mod vips;
 
+pub(super) use policies::may_have_backups;
 pub(super) use translation::{family, has_flows};
 
 use std::{
@@ -36,6 +38,7 @@ pub(super) fn find(file: &File, config: &Config, report: &mut Report) {
     vips::unserved(file, config, report);
     vips::backends(file, report);
     discovery::find(file, config, report);
+    policies::find(file, config, report);
     translation::find(file, config, report);
     sources::find(file, config, report);
     let pools = pools::pools(file, config, pools::unnamed);

@@ -56,6 +56,7 @@ pub struct NameSource {
     pub port: Option<u16>,
     /// Of each backend, as a listed one's.
     pub state: BackendOrder,
+    pub backup: bool,
     pub drain: Option<DrainTime>,
 }
 

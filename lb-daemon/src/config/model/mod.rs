@@ -11,6 +11,7 @@ mod mode;
 mod nat;
 mod notify;
 mod pattern;
+mod policy;
 mod service;
 
 use std::{fmt, path::PathBuf};
@@ -26,6 +27,7 @@ pub use mode::{Mode, OuterSource, Prefix, Tunnel};
 pub use nat::{NatLog, PortRange, Snat};
 pub use notify::{Notify, NotifyWay, Url};
 pub use pattern::{Pattern, Payload};
+pub use policy::{MinHealthy, OnAllDown, Percent, PoolPolicy};
 pub use service::{
     Backend, BackendOrder, DrainTime, Idle, InitialState, OnBackendDead, Ports, Protocol,
     Scheduler, Service, UdpFlows, Unserved,

@@ -9,6 +9,7 @@ use super::{
     discovery::{Discovery, Origin},
     health::{Health, Probes},
     mode::Mode,
+    policy::PoolPolicy,
 };
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -41,6 +42,8 @@ pub struct Service {
     /// What this service says; ask [`Config::vips`] for a VIP's policy.
     pub unserved: Unserved,
     pub on_backend_dead: OnBackendDead,
+    #[serde(flatten)]
+    pub policy: PoolPolicy,
     /// How long flows of a backend that is removed may live on; a backend may
     /// say otherwise.
     pub drain: DrainTime,
@@ -157,6 +160,8 @@ pub enum OnBackendDead {
     Reset,
     /// They go to another backend, which will most likely reset them.
     Reselect,
+    /// They are dropped, and nobody is told.
+    Drop,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -169,6 +174,9 @@ pub struct Backend {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     pub state: BackendOrder,
+    /// Used when too few of the others are up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
     /// `None`: as the service says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainTime>,

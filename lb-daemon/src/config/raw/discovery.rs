@@ -15,7 +15,7 @@ use super::{
     },
     Given, Typed,
     fields::Fields,
-    life, service, value,
+    life, policy, service, value,
 };
 
 pub(super) const KEYS: [&str; 4] = ["servers", "min_refresh", "max_refresh", "timeout"];
@@ -38,6 +38,7 @@ pub(in super::super) struct NameEntry<'t> {
     pub family: Given<'t, Family>,
     pub weight: Given<'t, u32>,
     pub port: Given<'t, u16>,
+    pub backup: Given<'t, bool>,
     pub state: Given<'t, BackendOrder>,
     pub drain: Given<'t, DrainTime>,
 }
@@ -105,6 +106,7 @@ pub(super) fn name_entry<'t>(
         weight: fields
             .read("weight", report, |at, report| value::number(at, &ranges::WEIGHT, report)),
         port: fields.read("port", report, service::port),
+        backup: policy::backup(fields, report),
         state: life::order(fields, report),
         drain: fields.read("drain", report, life::drain),
     };

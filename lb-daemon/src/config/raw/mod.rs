@@ -8,6 +8,7 @@ mod life;
 mod nat;
 pub mod nearest;
 mod notify;
+mod policy;
 mod service;
 mod top;
 mod value;

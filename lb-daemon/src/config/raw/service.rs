@@ -19,13 +19,14 @@ use super::{
     health::{self, HealthKeys},
     life::{self, LifeKeys},
     nat::{self, SnatKeys},
+    policy::{self, PolicyKeys},
     top, value,
 };
 
 /// Keys of a service that `defaults` does not have.
 pub(super) const KEYS: [&str; 6] =
     ["name", "vip", "port", "backends", "backends_file", "max_backends"];
-pub(super) const COMMON_KEYS: [&str; 17] = [
+pub(super) const COMMON_KEYS: [&str; 20] = [
     "protocol",
     "mode",
     "scheduler",
@@ -39,6 +40,9 @@ pub(super) const COMMON_KEYS: [&str; 17] = [
     "udp",
     "unserved",
     "on_backend_dead",
+    "on_all_down",
+    "backup_below",
+    "min_healthy",
     "drain",
     "slow_start",
     "tunnel",
@@ -46,8 +50,8 @@ pub(super) const COMMON_KEYS: [&str; 17] = [
 ];
 pub(super) const IDLE_KEYS: [&str; 2] = ["tcp", "udp"];
 pub(super) const TUNNEL_KEYS: [&str; 3] = ["source", "source_prefix", "ttl"];
-pub(super) const BACKEND_KEYS: [&str; 9] =
-    ["name", "address", "dns", "srv", "family", "weight", "port", "state", "drain"];
+pub(super) const BACKEND_KEYS: [&str; 10] =
+    ["name", "address", "dns", "srv", "family", "weight", "port", "backup", "state", "drain"];
 
 pub(in super::super) struct Service<'t> {
     pub at: At<'t>,
@@ -84,6 +88,7 @@ pub(in super::super) struct Common<'t> {
     pub udp: Given<'t, UdpFlows>,
     pub unserved: Given<'t, Unserved>,
     pub on_backend_dead: Given<'t, OnBackendDead>,
+    pub policy: PolicyKeys<'t>,
     pub life: LifeKeys<'t>,
     pub tunnel: TunnelKeys<'t>,
     pub snat: SnatKeys<'t>,
@@ -110,6 +115,7 @@ pub(in super::super) struct Backend<'t> {
     pub address: Option<Typed<'t, IpAddr>>,
     pub weight: Given<'t, u32>,
     pub port: Given<'t, u16>,
+    pub backup: Given<'t, bool>,
     pub state: Given<'t, BackendOrder>,
     pub drain: Given<'t, DrainTime>,
 }
@@ -157,7 +163,11 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
         ("pass", Unserved::Pass),
         ("auto", Unserved::Auto),
     ];
-    let on_dead = [("reset", OnBackendDead::Reset), ("reselect", OnBackendDead::Reselect)];
+    let on_dead = [
+        ("reset", OnBackendDead::Reset),
+        ("reselect", OnBackendDead::Reselect),
+        ("drop", OnBackendDead::Drop),
+    ];
     let idle = fields.get("idle").and_then(|at| Fields::of(at, &IDLE_KEYS, report));
     Common {
         protocols: fields.read("protocol", report, |at, report| {
@@ -197,6 +207,7 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
             &on_dead,
             report,
         ),
+        policy: policy::keys(fields, report),
         life: life::keys(fields, report),
         tunnel: fields.get("tunnel").map(|at| tunnel(at, report)).unwrap_or_default(),
         snat: fields.get("snat").map(|at| nat::snat(at, report)).unwrap_or_default(),
@@ -244,6 +255,7 @@ fn backend<'t>(fields: &Fields<'t>, report: &mut Report) -> Option<Backend<'t>> 
         weight: fields
             .read("weight", report, |at, report| value::number(at, &ranges::WEIGHT, report)),
         port: fields.read("port", report, port),
+        backup: policy::backup(fields, report),
         state: life::order(fields, report),
         drain: fields.read("drain", report, life::drain),
     })

@@ -47,6 +47,7 @@ fn source(entry: &raw::NameEntry, typed: &raw::Service, mode: &Mode) -> Option<N
         question,
         weight: u16::try_from(weight).unwrap_or(u16::MAX),
         port: entry.port.right().map(|port| port.value),
+        backup: entry.backup.value_or(false),
         state: entry.state.value_or(BackendOrder::Active),
         drain: entry.drain.right().map(|time| time.value),
     })

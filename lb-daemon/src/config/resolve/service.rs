@@ -4,9 +4,11 @@ use std::{path::Path, time::Duration};
 
 use super::{
     super::{
+        conflicts,
         model::{
-            Backend, BackendOrder, Discovery, DrainTime, Idle, InitialState, Mode, OnBackendDead,
-            Origin, Ports, Protocol, Scheduler, Service, UdpFlows, Unserved,
+            Backend, BackendOrder, Discovery, DrainTime, Idle, InitialState, MinHealthy, Mode,
+            OnAllDown, OnBackendDead, Origin, Percent, PoolPolicy, Ports, Protocol, Scheduler,
+            Service, UdpFlows, Unserved,
         },
         ranges::{self, Time},
         raw::{self, Common, File, Given, ModeName, Typed, TypedPorts},
@@ -51,6 +53,7 @@ pub(super) fn resolve(
             .on_backend_dead
             .or(&defaults.on_backend_dead)
             .value_or(OnBackendDead::Reset),
+        policy: policy(typed, defaults),
         drain: own
             .life
             .drain
@@ -134,6 +137,25 @@ fn udp(own: &Common, defaults: &Common, mode: &Mode) -> UdpFlows {
     }
 }
 
+/// Where there are no backups, what `defaults` says of them is for other services.
+fn policy(typed: &raw::Service, defaults: &Common) -> PoolPolicy {
+    let (own, defaults) = (&typed.common.policy, &defaults.policy);
+    let has_backups = conflicts::may_have_backups(typed);
+    let on_all_down = own.on_all_down.or(&defaults.on_all_down).value_or(OnAllDown::FailOpen);
+    let backup_below = own.backup_below.or(&defaults.backup_below).value_or(Percent::NONE);
+    PoolPolicy {
+        on_all_down: match on_all_down {
+            OnAllDown::Backup if !has_backups => OnAllDown::FailOpen,
+            policy => policy,
+        },
+        backup_below: if has_backups { backup_below } else { Percent::NONE },
+        min_healthy: own
+            .min_healthy
+            .or(&defaults.min_healthy)
+            .value_or(MinHealthy::Count(ranges::DEFAULT_MIN_HEALTHY)),
+    }
+}
+
 /// What may be found counts as found: the size must not hang on answers.
 fn table_size(
     typed: &raw::Service,
@@ -163,6 +185,7 @@ pub(in super::super) fn backend(typed: &raw::Backend) -> Option<Backend> {
         address: typed.address.as_ref()?.value,
         weight: u16::try_from(weight).unwrap_or(u16::MAX),
         port: typed.port.right().map(|port| port.value),
+        backup: typed.backup.value_or(false),
         state: typed.state.value_or(BackendOrder::Active),
         drain: typed.drain.right().map(|time| time.value),
         origin: Origin::Listed,

@@ -6,6 +6,7 @@ mod health;
 mod host;
 mod hostile;
 mod notify;
+mod policies;
 mod problems;
 mod random;
 mod resolved;

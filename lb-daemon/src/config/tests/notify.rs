@@ -47,8 +47,8 @@ fn what_is_wrong_is_said() {
         (
             "{ url: 'http://a', events: [backends] }",
             "lb.yaml:1:37: notify.events[0]: backends is not a kind of event; give backend, \
-             interface, reload, reload_refused, discovery, drain, undrain, weight, denied, started, \
-             stopping, warning or warning_cleared",
+             service, interface, reload, reload_refused, discovery, drain, undrain, weight, denied, \
+             started, stopping, warning or warning_cleared",
         ),
     ] {
         assert_eq!(problems(&file(notify)).lines().next(), Some(expected), "{notify}");

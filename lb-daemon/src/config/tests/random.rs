@@ -104,6 +104,11 @@ fn piece() -> impl Strategy<Value = &'static str> {
         "tcp",
         "udp",
         "unserved: ",
+        "on_all_down: ",
+        "backup: true",
+        "backup_below: ",
+        "min_healthy: ",
+        "50%",
         "tunnel: ",
         "source: ",
         "limits: ",
@@ -132,6 +137,8 @@ fn service_lines() -> impl Strategy<Value = Vec<&'static str>> {
         "udp: keep",
         "unserved: pass",
         "on_backend_dead: reselect",
+        "on_all_down: reject",
+        "min_healthy: 0",
     ];
     let count = lines.len();
     prop::sample::subsequence(lines, 0..=count)
@@ -160,7 +167,9 @@ fn pool(ports: bool) -> impl Strategy<Value = String> {
         let mut pool = pool;
         let last = pool.pop_last();
         let found = last.map(|(name, (_, weight, _))| {
-            format!("{{ name: '{name}', dns: web.example, family: v6, weight: {weight} }}")
+            format!(
+                "{{ name: '{name}', dns: web.example, family: v6, weight: {weight}, backup: true }}"
+            )
         });
         let backends = pool.into_iter().enumerate().map(|(n, (name, (address, weight, port)))| {
             let address = format!("2001:db8:{n}::{:x}", address >> 16);

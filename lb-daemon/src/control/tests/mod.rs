@@ -4,5 +4,6 @@ mod adoption;
 mod changes;
 mod drains;
 mod failures;
+mod policies;
 mod translation;
 mod world;

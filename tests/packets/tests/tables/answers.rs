@@ -48,7 +48,7 @@ pub fn reset(segment: &Packet) -> Vec<u8> {
     answer.with(|p| (p.link_destination, p.link_source) = links).frame()
 }
 
-fn port_unreachable(packet: &Packet) -> Vec<u8> {
+pub fn port_unreachable(packet: &Packet) -> Vec<u8> {
     let kind = if packet.source.is_ipv4() { (3, 3) } else { (1, 4) };
     let ip = packet.ip();
     // Whole units of eight bytes, at most 128.

@@ -2,7 +2,9 @@
 //! verdict, frame, counter and flow. `LB_SEED` repeats a run.
 use std::net::IpAddr;
 
-use lb_common::abi::{Answer, SlotWord, Totals, Unserved, backend_flags, service_flags};
+use lb_common::abi::{
+    Answer, NO_BACKEND, SlotWord, Totals, Unserved, backend_flags, service_flags,
+};
 use lb_common::reason::DropReason;
 use lb_test_support::bench::Bench;
 use lb_test_support::packet::protocol::{DESTINATION_OPTIONS, FRAGMENT, TCP, UDP};
@@ -33,7 +35,10 @@ fn world(random: &mut Random) -> World {
     let backends: Vec<u16> = (0..6).map(|_| backend(random, &mut world)).collect();
     let services: Vec<u16> = (0..4)
         .map(|_| {
-            let mut owner = || backends[random.below(6) as usize];
+            let mut owner = || match random.below(8) {
+                0 => NO_BACKEND,
+                _ => backends[random.below(6) as usize],
+            };
             let (current, settled) = (owner(), owner());
             let word = match random.below(3) {
                 0 => SlotWord::at_rest(current, 3),
@@ -41,9 +46,15 @@ fn world(random: &mut Random) -> World {
                 _ => SlotWord::new(current, settled, 3, true, true),
             };
             let service = world.service(word);
-            let flag = [0, service_flags::UDP_KEEP, service_flags::RESET_ON_DEAD];
-            let flag = flag[random.below(3) as usize];
-            world.change_service(service, |s| s.flags ^= flag);
+            let flag = [
+                0,
+                service_flags::UDP_KEEP,
+                service_flags::RESET_ON_DEAD,
+                service_flags::SILENT_ON_DEAD,
+            ];
+            let flag = flag[random.below(4) as usize];
+            let refuse = [0, service_flags::REFUSE][random.below(2) as usize];
+            world.change_service(service, |s| s.flags ^= flag | refuse);
             if random.below(2) == 0 {
                 translate(random, &mut world, service);
             }

@@ -15,5 +15,6 @@ mod nat_icmp;
 mod nat_life;
 mod nat_size;
 mod own_host;
+mod policies;
 mod transition;
 mod tunnel;
