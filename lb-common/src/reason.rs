@@ -13,7 +13,7 @@ pub enum DropReason {
     UnservedPort = 2,
     /// A protocol to a VIP that is neither TCP, UDP nor ICMP.
     UnservedProtocol = 3,
-    /// The service has no backend at all.
+    /// No backend of the service gets new flows.
     NoBackend = 4,
     /// The backend's next hop is not known (yet).
     NoNextHop = 5,

@@ -6,7 +6,7 @@
 pub enum Budget {
     /// RST for flows of dead backends.
     Reset = 0,
-    /// RST and unreachable for unserved ports.
+    /// RST and unreachable for unserved ports, and of services that refuse.
     Unserved = 1,
     /// Frag-needed and packet-too-big.
     TooBig = 2,

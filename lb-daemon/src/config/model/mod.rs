@@ -123,7 +123,7 @@ pub struct Limits {
     pub nat_flows_wide: u32,
     /// RSTs for flows of dead backends.
     pub reset_rate: u32,
-    /// RSTs and unreachables for unserved ports.
+    /// RSTs and unreachables for unserved ports, and of services that refuse.
     pub unserved_rate: u32,
     /// Frag-needed and packet-too-big.
     pub too_big_rate: u32,

@@ -16,6 +16,7 @@ fn every_example_is_good_and_prints_as_itself() {
         ("ipip", include_str!("../../../../deploy/examples/ipip.yaml")),
         ("nat", include_str!("../../../../deploy/examples/nat.yaml")),
         ("dnat", include_str!("../../../../deploy/examples/dnat.yaml")),
+        ("policies", include_str!("../../../../deploy/examples/policies.yaml")),
         ("dual-stack", include_str!("../../../../deploy/examples/dual-stack.yaml")),
     ] {
         let loaded = loaded(text);

@@ -172,7 +172,8 @@ fn pool(ports: bool) -> impl Strategy<Value = String> {
             )
         });
         let backends = pool.into_iter().enumerate().map(|(n, (name, (address, weight, port)))| {
-            let address = format!("2001:db8:{n}::{:x}", address >> 16);
+            // Never the VIP's.
+            let address = format!("2001:db8:{:x}::{:x}", n + 1, address >> 16);
             let port = if port == 0 { String::new() } else { format!(", port: {port}") };
             format!("{{ name: '{name}', address: '{address}', weight: {weight}{port} }}")
         });
