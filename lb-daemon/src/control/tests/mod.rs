@@ -5,5 +5,6 @@ mod changes;
 mod drains;
 mod failures;
 mod policies;
+mod removal;
 mod translation;
 mod world;
