@@ -12,6 +12,8 @@ pub mod health;
 pub mod loader;
 pub mod nat;
 pub mod netlink;
+pub mod notify;
+mod program;
 pub mod slots;
 pub mod state;
 mod sys;

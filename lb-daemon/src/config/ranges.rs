@@ -86,6 +86,11 @@ pub(super) const MIN_REFRESH: Time = time("a time", seconds(1), seconds(3600), s
 pub(super) const MAX_REFRESH: Time = time("a time", seconds(1), DAY, seconds(3600));
 pub(super) const DNS_TIMEOUT: Time = time("a timeout", ms(100), seconds(10), seconds(2));
 
+/// For one attempt to tell of an event.
+pub(super) const NOTIFY_TIMEOUT: Time = time("a timeout", ms(100), seconds(60), seconds(5));
+pub(super) const NOTIFY_RETRY: Time = time("a time", seconds(0), DAY, seconds(600));
+pub(super) const MOST_NOTIFIED: usize = 8;
+
 pub(super) const SLOT_SPACE: Number = number("a number of slots", 65_537, 1 << 27);
 pub(super) const DEFAULT_SLOT_SPACE: u32 = abi::DEFAULT_SLOT_SPACE;
 pub(super) const FLOW_ENTRIES: Number = number("a number of flow entries", 1024, 1 << 24);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     api::protocol::Reloaded,
-    config::{Backend, BackendOrder, Config, DrainTime, Limits, Service},
+    config::{Backend, BackendOrder, Config, DrainTime, Limits, Notify, Service},
 };
 
 /// What is different in `after`, and what of it takes effect later.
@@ -51,6 +51,9 @@ pub fn between(before: &Config, after: &Config, now: bool) -> Reloaded {
     if rates(before.limits) != rates(after.limits) {
         answer.changes.push("rates of the balancer's own answers are taken over".to_owned());
     }
+    if before.notify != after.notify {
+        answer.changes.push(told(&after.notify));
+    }
     if before.nat_log != after.nat_log {
         answer.changes.push(match &after.nat_log {
             Some(log) => format!(
@@ -62,6 +65,17 @@ pub fn between(before: &Config, after: &Config, now: bool) -> Reloaded {
         });
     }
     answer
+}
+
+/// Who is told of events.
+fn told(all: &[Notify]) -> String {
+    match all {
+        [] => "nobody is told of events any more".to_owned(),
+        all => {
+            let ways: Vec<_> = all.iter().map(|one| one.way.to_string()).collect();
+            format!("{} are told of events", ways.join(", "))
+        }
+    }
 }
 
 /// What a change of seed means.

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     api::types::{
         BackendStats, ConfigStats, Connections, FlowStats, InterfaceStats, LOCAL, NatLogStats,
-        NatStats, NextHopStats, Port, ProbeStats, ServiceStats, SlotStats, Stats, Totals, Traffic,
-        WeightStats,
+        NatStats, NextHopStats, NotifyStats, Port, ProbeStats, ServiceStats, SlotStats, Stats,
+        Totals, Traffic, WeightStats,
     },
     config::{Backend, Ports, Service},
     dataplane::DataPlane,
@@ -38,6 +38,7 @@ pub struct Surroundings<'a> {
     pub probed: HashMap<Arc<Target>, Probed>,
     pub warnings: Vec<String>,
     pub nat_log: Option<NatLogStats>,
+    pub notify: Vec<NotifyStats>,
 }
 
 /// What the maps say of a backend.
@@ -85,6 +86,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             },
             local_clients: around.local_clients,
             nat: self.nat_stats(around.nat_log),
+            notify: around.notify,
             pending: self.pending(),
             warnings,
         })

@@ -43,6 +43,7 @@ use crate::{
     loader::{Attacher, NewTables, PinDir, unload},
     nat::{Logger, NatTables, Registry},
     netlink::{Links, LocalAddresses, Monitor, NextHops},
+    notify::Notifier,
     state::{HealthFile, HealthMemory},
 };
 
@@ -91,11 +92,14 @@ pub struct Daemon {
     /// Backends that packets cannot get to.
     pub way_problems: Vec<String>,
     pub journal: Journal,
+    pub notifier: Notifier,
     /// Warnings that there is an event for.
     pub warned: BTreeMap<String, String>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+/// How long a stop waits for events to be told.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Seconds between two looks at interfaces' settings.
 const SETTINGS_EVERY: u64 = 10;
 
@@ -133,7 +137,7 @@ impl Daemon {
                 () = std::future::ready(()), if scanning => self.go_on_scanning(&mut turn),
             }
         }
-        self.stop()
+        self.stop().await
     }
 
     /// Does what is due for the slots, and says when to look again.
@@ -258,7 +262,8 @@ impl Daemon {
             found.map(|one| (one.clone(), one.clone())).collect();
         // What is behind the colon has numbers that grow.
         let about = |one: &String| one.split(": ").next().unwrap_or_default().to_owned();
-        now.extend(turn.refusals.warnings().iter().map(|one| (about(one), one.clone())));
+        let changing = [turn.refusals.warnings(), &self.notifier.warnings()[..]].concat();
+        now.extend(changing.into_iter().map(|one| (about(&one), one)));
         for (_, what) in now.iter().filter(|(about, _)| !self.warned.contains_key(*about)) {
             // It is in the log since it was found.
             self.journal.record(Event::new(EventKind::Warning, what.clone()));
@@ -366,6 +371,7 @@ impl Daemon {
         self.loaded_at = SystemTime::now();
         self.last_error = None;
         self.logger.configure(self.controller.config().nat_log.clone());
+        self.notifier.configure(&self.controller.config().notify);
         Ok(answer)
     }
 
@@ -412,6 +418,7 @@ impl Daemon {
             probed: self.prober.probed(),
             local_clients: self.own_host.has_sockets(),
             nat_log: self.logger.stats(),
+            notify: self.notifier.stats(),
             warnings: [
                 &self.config_warnings[..],
                 &self.discovery.warnings(),
@@ -419,6 +426,7 @@ impl Daemon {
                 &self.way_problems[..],
                 &self.own_host.troubles[..],
                 turn.refusals.warnings(),
+                &self.notifier.warnings()[..],
             ]
             .concat(),
         })?;
@@ -426,7 +434,7 @@ impl Daemon {
         Ok(stats)
     }
 
-    fn stop(self) -> anyhow::Result<()> {
+    async fn stop(self) -> anyhow::Result<()> {
         notify(Notice::Stopping);
         self.journal.announce(Event::new(EventKind::Stopping, "told to"));
         write_health(&self.health_file, &self.controller.to_remember());
@@ -443,6 +451,7 @@ impl Daemon {
             }
         }
         drop(self.ebpf);
+        self.notifier.finish(LAST_WORDS).await;
         Ok(())
     }
 }

@@ -37,6 +37,7 @@ use crate::{
     loader::{self, MapSizes, PinDir, object},
     nat::{self, Directory, Events, Logger, NatTables, Registry},
     netlink::Monitor,
+    notify::Notifier,
     state::{HealthFile, Identity, StateFile},
 };
 
@@ -87,6 +88,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let monitor = Arc::new(Monitor::start()?);
     let mut controller = Controller::new(parts, !loaded.adopted)?;
     let (health_sender, health) = mpsc::unbounded_channel();
+    let notifier = Notifier::start(journal.clone(), instance.as_str(), &controller.config().notify);
     let prober = Prober::new(health_sender);
     prober.set_targets(targets(controller.config()));
     for (target, status) in controller.remembered(&health_file.read()) {
@@ -178,6 +180,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         dead_neighbours: BTreeSet::new(),
         way_problems: Vec::new(),
         journal,
+        notifier,
         warned: BTreeMap::new(),
     })
 }

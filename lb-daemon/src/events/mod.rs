@@ -46,6 +46,16 @@ fn milliseconds() -> u64 {
 }
 
 impl Journal {
+    /// The number of the last event.
+    pub fn last(&self) -> u64 {
+        *self.last.borrow()
+    }
+
+    /// Which daemon counts.
+    pub fn numbering(&self) -> u64 {
+        self.numbering
+    }
+
     /// Keeps an event, and writes it to the log.
     pub fn announce(&self, event: Event) {
         match event.kind {

@@ -7,6 +7,7 @@
 //! - [`state`]: from results to a state (pure).
 //! - [`pace`]: when the next probe is due (pure).
 //! - [`check`]: one probe and what its outcome means; a file for each type.
+//! - [`check::Poster`]: posts what is not a probe, by the same means.
 //! - [`latency`]: how long they take (pure).
 //! - [`prober`]: runs all targets and sends a [`HealthEvent`] per change.
 
@@ -18,6 +19,7 @@ mod prober;
 mod state;
 mod target;
 
+pub use check::Poster;
 pub use latency::Latency;
 pub use prober::{HealthEvent, Probed, Prober, Status};
 pub use state::State;

@@ -39,6 +39,8 @@ pub enum EventKind {
     Drain,
     Undrain,
     Weight,
+    /// Somebody asked for what only root may, and was refused.
+    Denied,
     /// The daemon runs: with new maps, or with those that it found.
     Started,
     Stopping,
@@ -52,7 +54,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Backend,
         Self::Interface,
         Self::Reload,
@@ -61,6 +63,7 @@ impl EventKind {
         Self::Drain,
         Self::Undrain,
         Self::Weight,
+        Self::Denied,
         Self::Started,
         Self::Stopping,
         Self::Warning,
@@ -77,6 +80,7 @@ impl EventKind {
             Self::Drain => "drain",
             Self::Undrain => "undrain",
             Self::Weight => "weight",
+            Self::Denied => "denied",
             Self::Started => "started",
             Self::Stopping => "stopping",
             Self::Warning => "warning",

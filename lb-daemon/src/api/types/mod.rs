@@ -15,6 +15,7 @@ mod change;
 mod event;
 mod interface;
 mod nat;
+mod notify;
 mod service;
 
 pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats, ProbeStats};
@@ -22,6 +23,7 @@ pub use change::{Change, Decision, DrainStats, WeightStats};
 pub use event::{Event, EventKind, EventPage, EventQuery, Who};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
 pub use nat::{NatLogStats, NatStats};
+pub use notify::NotifyStats;
 pub use service::{AnyPort, Port, ServiceStats, SlotStats, SourceStats};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -48,6 +50,8 @@ pub struct Stats {
     pub local_clients: bool,
     /// Translated flows.
     pub nat: NatStats,
+    /// Those who are told of events.
+    pub notify: Vec<NotifyStats>,
     /// Changes that are decided and take effect later, one sentence each.
     pub pending: Vec<String>,
     /// What an operator should look at, one sentence each.

@@ -7,7 +7,7 @@ use super::{
     style::Style,
     units::{age, grouped},
 };
-use crate::api::types::{FlowStats, NatStats, Stats, Totals};
+use crate::api::types::{FlowStats, NatStats, NotifyStats, Stats, Totals};
 
 /// Who answers, since when, and what needs attention.
 pub fn header(stats: &Stats, view: &View) -> String {
@@ -37,6 +37,7 @@ pub fn counts(stats: &Stats, view: &View) -> String {
     lines.extend(named("answered", &stats.answers, view));
     lines.extend(flows(&stats.flows, &stats.totals, view));
     lines.extend(translated(&stats.nat, view));
+    lines.extend(told(&stats.notify, view));
     lines.join("\n") + "\n"
 }
 
@@ -111,4 +112,18 @@ fn translated(nat: &NatStats, view: &View) -> Option<String> {
         .map(|log| format!("log: {} written, {} lost", grouped(log.written), grouped(log.lost)));
     let parts: Vec<_> = std::iter::once(room).chain(states).chain(log).collect();
     Some(wrapped("translated flows", &parts, view.width))
+}
+
+/// Of interest only when some of them miss something; why is among the warnings.
+fn told(all: &[NotifyStats], view: &View) -> Vec<String> {
+    let shown = all.iter().filter(|one| view.all || one.lost > 0);
+    let line = |one: &NotifyStats| {
+        let parts = [
+            format!("{} events told", grouped(one.told)),
+            format!("{} wait", grouped(one.waiting)),
+            format!("{} are lost", grouped(one.lost)),
+        ];
+        wrapped(&format!("notify {}", one.to), &parts, view.width)
+    };
+    shown.map(line).collect()
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::api::types::{
     BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceMode, InterfaceState,
-    InterfaceStats, NatStats, NextHopStats, Port, ProbeStats, ServiceStats, SlotStats, Totals,
-    Traffic,
+    InterfaceStats, NatStats, NextHopStats, NotifyStats, Port, ProbeStats, ServiceStats, SlotStats,
+    Totals, Traffic,
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -94,6 +94,7 @@ fn stats() -> Stats {
         flows: FlowStats { capacity: 262_144, ..FlowStats::default() },
         local_clients: false,
         nat: NatStats::default(),
+        notify: vec![],
         pending: vec!["service web: 3 slots change owner in 2 s".into()],
         warnings: vec![],
     }
@@ -154,6 +155,19 @@ fn everything_when_asked() {
         assert!(text.contains(name.as_str()), "{name} is missing: {text}");
     }
     assert!(text.contains("flow entries: 0 of 262,144 in use"), "{text}");
+}
+
+#[test]
+fn who_is_told_of_events_is_shown_when_asked_or_when_some_were_lost() {
+    let mut stats = stats();
+    let to = "https://hooks.example".to_owned();
+    stats.notify = vec![NotifyStats { to, told: 1200, waiting: 3, ..NotifyStats::default() }];
+    assert!(!render(&stats, &view(80)).contains("hooks"));
+    let text = render(&stats, &View { all: true, ..view(80) });
+    let line = "notify https://hooks.example: 1,200 events told, 3 wait, 0 are lost\n";
+    assert!(text.contains(line), "{text}");
+    stats.notify[0].lost = 1;
+    assert!(render(&stats, &view(80)).contains("hooks"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod discovery;
 mod health;
 mod mode;
 mod nat;
+mod notify;
 mod pattern;
 mod service;
 
@@ -23,6 +24,7 @@ pub use health::{
 };
 pub use mode::{Mode, OuterSource, Prefix, Tunnel};
 pub use nat::{NatLog, PortRange, Snat};
+pub use notify::{Notify, NotifyWay, Url};
 pub use pattern::{Pattern, Payload};
 pub use service::{
     Backend, BackendOrder, DrainTime, Idle, InitialState, OnBackendDead, Ports, Protocol,
@@ -45,6 +47,9 @@ pub struct Config {
     /// `None`: translated flows are not logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nat_log: Option<NatLog>,
+    /// Whom events are told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Notify>,
     pub services: Vec<Service>,
 }
 

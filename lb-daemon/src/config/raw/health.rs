@@ -222,7 +222,7 @@ fn expected<'t>(at: At<'t>, report: &mut Report) -> Option<Vec<Typed<'t, String>
     (!list.is_empty()).then_some(list)
 }
 
-fn verify(at: At, report: &mut Report) -> Option<Verify> {
+pub(super) fn verify(at: At, report: &mut Report) -> Option<Verify> {
     const EXPECTED: &str =
         "false, true, or the absolute path of a file with CA certificates, such as /etc/ssl/ca.pem";
     match value::text(at, EXPECTED, report)? {
@@ -237,7 +237,7 @@ fn verify(at: At, report: &mut Report) -> Option<Verify> {
     }
 }
 
-fn command(at: At, report: &mut Report) -> Option<Vec<String>> {
+pub(super) fn command(at: At, report: &mut Report) -> Option<Vec<String>> {
     const EXPECTED: &str = "a list of a program's absolute path and its arguments";
     let list = match at.kind() {
         Kind::List | Kind::Scalar(_) => value::one_or_more(at, report, |at, report| {

@@ -7,6 +7,7 @@ mod health;
 mod life;
 mod nat;
 pub mod nearest;
+mod notify;
 mod service;
 mod top;
 mod value;
@@ -59,12 +60,13 @@ impl<'t, T> Given<'t, T> {
 
 /// Every map of the file: where it stands, and its keys.
 #[cfg(test)]
-pub(super) const MAPS: [(&str, &[&str]); 15] = [
+pub(super) const MAPS: [(&str, &[&str]); 16] = [
     ("", &top::KEYS),
     ("interfaces[]", &top::INTERFACE_KEYS),
     ("control", &top::CONTROL_KEYS),
     ("limits", &top::LIMIT_KEYS),
     ("nat_log", &nat::LOG_KEYS),
+    ("notify[]", &notify::KEYS),
     ("dns", &discovery::KEYS),
     ("defaults", &service::COMMON_KEYS),
     ("services[]", &service::KEYS),

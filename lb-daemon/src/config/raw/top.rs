@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     super::{
-        model::{Interface, NatLog, OnExit, XdpMode},
+        model::{Interface, NatLog, Notify, OnExit, XdpMode},
         problem::shown,
         ranges,
         report::Report,
@@ -14,11 +14,12 @@ use super::{
     discovery::{self, DnsKeys},
     fields::Fields,
     nat::{self, SnatKeys},
+    notify,
     service::{self, Common, Service},
     value,
 };
 
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "interfaces",
     "services",
     "defaults",
@@ -30,6 +31,7 @@ pub(super) const KEYS: [&str; 13] = [
     "control",
     "limits",
     "nat_log",
+    "notify",
     "local_clients",
     "dns",
 ];
@@ -61,6 +63,7 @@ pub(in super::super) struct File<'t> {
     pub limits: LimitKeys<'t>,
     pub snat: SnatKeys<'t>,
     pub nat_log: Given<'t, NatLog>,
+    pub notify: Vec<Typed<'t, Notify>>,
     pub local_clients: Given<'t, bool>,
     pub dns: DnsKeys<'t>,
 }
@@ -108,6 +111,7 @@ pub(in super::super) fn read<'t>(root: At<'t>, report: &mut Report) -> Option<Fi
         limits: fields.get("limits").map(|at| limits(at, report)).unwrap_or_default(),
         snat: fields.get("snat").map(|at| nat::snat(at, report)).unwrap_or_default(),
         nat_log: fields.read("nat_log", report, nat::log),
+        notify: fields.get("notify").map(|at| notify::list(at, report)).unwrap_or_default(),
         local_clients: fields.read("local_clients", report, |at, report| {
             value::word(at, "yes or no", &[("true", true), ("false", false)], report)
         }),

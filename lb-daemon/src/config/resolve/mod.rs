@@ -8,6 +8,7 @@ mod check;
 mod discovery;
 mod health;
 mod nat;
+mod notify;
 mod service;
 mod tunnel;
 
@@ -39,6 +40,7 @@ pub(super) fn resolve(file: &raw::File, directory: &Path, report: &mut Report) -
         local_clients: file.local_clients.value_or(false),
         dns: discovery::dns(&file.dns, report),
         nat_log: file.nat_log.right().map(|log| log.value.clone()),
+        notify: notify::resolve(file, report),
         services,
     }
 }

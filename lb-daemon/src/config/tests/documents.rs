@@ -86,6 +86,9 @@ fn file_with(map: &str, key: &str, value: &str) -> String {
             (format!("nat_log: {{ path: /nat.jsonl, {pair} }}"), String::new(), String::new())
         }
         "dns" => (format!("dns: {{ {pair} }}"), String::new(), String::new()),
+        "notify[]" => {
+            (format!("notify: {{ url: 'http://a', {pair} }}"), String::new(), String::new())
+        }
         "services[]" => (String::new(), pair, String::new()),
         "services[].backends[]" => (String::new(), String::new(), format!(", {pair}")),
         _ => {
@@ -150,7 +153,7 @@ fn the_references_ranges_are_the_codes() {
             assert_eq!(in_range(&row, &value), expected, "{} {}: {value}", row.map, row.key);
         }
     }
-    assert_eq!(seen, 34, "rows that give a range");
+    assert_eq!(seen, 36, "rows that give a range");
 }
 
 /// What the effective configuration of a file that gives nothing says for `row`.

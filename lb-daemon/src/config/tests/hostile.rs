@@ -21,7 +21,7 @@ fn text_that_is_not_a_configuration() {
         (
             "hello",
             "lb.yaml:1:1: a map of keys and values belongs here; \
-             the keys are: interfaces, services, defaults, snat, on_exit, allow_exec, seed, seed_file, control, limits, nat_log, local_clients, dns",
+             the keys are: interfaces, services, defaults, snat, on_exit, allow_exec, seed, seed_file, control, limits, nat_log, notify, local_clients, dns",
         ),
         (
             "[a]: 1\n",

@@ -5,6 +5,7 @@ mod documents;
 mod health;
 mod host;
 mod hostile;
+mod notify;
 mod problems;
 mod random;
 mod resolved;

@@ -78,6 +78,9 @@ fn piece() -> impl Strategy<Value = &'static str> {
         "1024-2000",
         "responses: ",
         "nat_log: ",
+        "notify: ",
+        "url: ",
+        "http://a/",
         "backends: ",
         "address: ",
         "10.0.0.1",
@@ -180,6 +183,7 @@ fn top_lines() -> impl Strategy<Value = Vec<&'static str>> {
     let lines = vec![
         "snat: { ports: 5000-6000, rest: 2m }",
         "nat_log: { path: '/var/log/a file', rate: 1 }",
+        "allow_exec: true\nnotify: [{ url: 'https://[2001:db8::1]:8443/a?b=c', verify: false, events: [drain, denied] }, { command: [/bin/page, '-v'], timeout: 1m, retry: 0s }]",
         "dns: { servers: [192.0.2.53, '[2001:db8::53]:5353'], min_refresh: 2s, max_refresh: 2s }",
         "limits: { nat_flows: 8388608, nat_flows_wide: 1 }",
     ];

@@ -200,6 +200,7 @@ impl World {
             probed: HashMap::new(),
             local_clients: false,
             nat_log: None,
+            notify: vec![],
         };
         self.controller.stats(around).unwrap()
     }

@@ -1,35 +1,20 @@
 //! The exec check: a program of the operator's, which ends with status 0 if the
 //! backend works.
-//!
-//! It runs in a process group of its own, which is killed when the program has
-//! ended, when its time is up and when the probe is abandoned, so that nothing
-//! it started stays behind (unless it made a group for itself).
 
-use std::{os::fd::OwnedFd, process::ExitStatus, process::Stdio};
-
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
 use tokio::{
-    io::AsyncReadExt,
-    net::unix::pipe::Receiver,
-    process::{Child, Command},
+    process::Command,
     sync::{Semaphore, SemaphorePermit},
 };
 
 use super::Failure;
-use crate::{config::ExecCheck, health::Target};
+use crate::{
+    config::ExecCheck,
+    health::Target,
+    program::{self, Unsuccessful},
+};
 
 /// Programs that run at a time.
 const AT_ONCE: usize = 16;
-/// Of a program's output, what may become the reason.
-const MOST_KEPT: usize = 4096;
-/// What is read at all. A program that writes more waits until its time is up.
-const MOST_READ: usize = 1 << 20;
-/// Characters of a reason.
-const MOST_SHOWN: usize = 200;
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A probe's time starts with its turn.
 pub struct Turns(Semaphore);
@@ -45,37 +30,15 @@ impl Turns {
 }
 
 pub async fn run(check: &ExecCheck, target: &Target) -> Result<(), Failure> {
-    let cannot = |error: std::io::Error| {
-        Failure::NotMade(format!("cannot run {}: {error}", check.program().display()))
-    };
-    let (reader, writer) = std::io::pipe().map_err(cannot)?;
-    let mut command = command(check, target);
-    command.stdout(writer.try_clone().map_err(cannot)?).stderr(writer);
-    let mut child = command.spawn().map_err(cannot)?;
-    // Its ends of the pipe are to be the program's alone.
-    drop(command);
-    let _group = Group::of(&child);
-    let mut output = Output::of(reader.into()).map_err(cannot)?;
-    let status = tokio::select! {
-        biased;
-        status = child.wait() => status.map_err(cannot)?,
-        () = output.collect() => child.wait().await.map_err(cannot)?,
-    };
-    output.rest();
-    if status.success() { Ok(()) } else { Err(Failure::Fails(reason(status, &output.kept))) }
+    program::run(command(check, target)).await.map_err(|failure| match failure {
+        Unsuccessful::NotRun(why) => Failure::NotMade(why),
+        Unsuccessful::Failed(why) => Failure::Fails(why),
+    })
 }
 
 fn command(check: &ExecCheck, target: &Target) -> Command {
-    let mut command = Command::new(check.program());
-    command
-        .args(check.command.iter().skip(1))
-        .env_clear()
-        .env("PATH", PATH)
-        .env("LB_ADDRESS", target.address.to_string())
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true);
+    let mut command = program::command(&check.command);
+    command.env("LB_ADDRESS", target.address.to_string());
     if target.port != 0 {
         command.env("LB_PORT", target.port.to_string());
     }
@@ -83,76 +46,6 @@ fn command(check: &ExecCheck, target: &Target) -> Command {
         command.env("LB_SERVICE", &names.service).env("LB_BACKEND", &names.backend);
     }
     command
-}
-
-/// Killed when dropped.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // Most often all of it has ended.
-            let _ = killpg(group, Signal::SIGKILL);
-        }
-    }
-}
-
-struct Output {
-    pipe: Receiver,
-    kept: Vec<u8>,
-    read: usize,
-}
-
-impl Output {
-    fn of(pipe: OwnedFd) -> std::io::Result<Self> {
-        Ok(Self { pipe: Receiver::from_owned_fd(pipe)?, kept: Vec::new(), read: 0 })
-    }
-
-    /// Until it is closed, or too much.
-    async fn collect(&mut self) {
-        let mut buffer = vec![0; MOST_KEPT];
-        while self.read < MOST_READ {
-            match self.pipe.read(&mut buffer).await {
-                Ok(0) | Err(_) => break,
-                Ok(length) => self.keep(&buffer[..length]),
-            }
-        }
-    }
-
-    /// What has been written and not been read.
-    fn rest(&mut self) {
-        let mut buffer = vec![0; MOST_KEPT];
-        while self.kept.len() < MOST_KEPT {
-            match self.pipe.try_read(&mut buffer) {
-                Ok(0) | Err(_) => break,
-                Ok(length) => self.keep(&buffer[..length]),
-            }
-        }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        self.read += bytes.len();
-        let room = MOST_KEPT - self.kept.len();
-        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-}
-
-/// How it ended, and the first line that it wrote.
-fn reason(status: ExitStatus, output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
-    match text.lines().map(str::trim).find(|line| !line.is_empty()) {
-        None => status.to_string(),
-        Some(line) => {
-            let line: String = line.chars().filter(|c| !c.is_control()).take(MOST_SHOWN).collect();
-            format!("{status}: {line}")
-        }
-    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use http::Poster;
+
 use super::{state::Outcome, target::Target};
 use crate::config::Check;
 

@@ -17,7 +17,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{testing::target, *};
+use super::{http::Poster, testing::target, *};
+use crate::config::{Url, Verify};
 
 /// A certificate authority, and its certificate in a file.
 struct Authority {
@@ -123,4 +124,20 @@ async fn a_server_without_tls_is_named() {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     });
     assert_eq!(probe(address, "").await, fails("the answer is not TLS"));
+}
+
+#[tokio::test]
+async fn what_is_posted_goes_to_the_server_of_that_name_alone() {
+    let authority = Authority::new("Example");
+    let port = authority.server(2400).await.port();
+    let post = async |host: &str, verify: Verify| {
+        let url = Url::parse(&format!("https://{host}:{port}/")).unwrap();
+        Poster::default().post(&url, &verify, "{}", Duration::from_secs(20)).await
+    };
+    assert_eq!(post("127.0.0.1", Verify::No).await, Ok(()));
+    for host in ["localhost", "127.0.0.1"] {
+        let verified = Verify::File(authority.file.path().to_owned());
+        let why = format!("TLS: certificate is not for {host}");
+        assert_eq!(post(host, verified).await, Err(why));
+    }
 }

@@ -2,12 +2,14 @@
 //! takes to judge it. No redirect is followed.
 
 mod body;
+mod post;
 mod response;
 
 use std::{io, net::SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+pub use self::post::Poster;
 use self::response::{Judge, Verdict};
 use super::{Failure, Stage, Step, tcp, tls};
 use crate::config::{HttpCheck, HttpsCheck};
@@ -16,7 +18,7 @@ const READ_AT_ONCE: usize = 8192;
 
 pub async fn plain(address: SocketAddr, check: &HttpCheck, step: &Step) -> Result<(), Failure> {
     let stream = tcp::connect(address).await?;
-    exchange(stream, address, 80, check, step).await
+    exchange(stream, &request(address, 80, check), check, step).await
 }
 
 pub async fn over_tls(
@@ -30,18 +32,17 @@ pub async fn over_tls(
     step.set(Stage::Handshaking);
     let name = check.server_name.as_deref().or(check.http.host.as_deref());
     let stream = tls::handshake(stream, config, name, address.ip()).await?;
-    exchange(stream, address, 443, &check.http, step).await
+    exchange(stream, &request(address, 443, &check.http), &check.http, step).await
 }
 
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
-    address: SocketAddr,
-    usual_port: u16,
+    request: &str,
     check: &HttpCheck,
     step: &Step,
 ) -> Result<(), Failure> {
     step.set(Stage::Waiting);
-    stream.write_all(request(address, usual_port, check).as_bytes()).await?;
+    stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
     let mut judge = Judge::new(check);
     let mut buffer = vec![0; READ_AT_ONCE];
