@@ -6,6 +6,7 @@
 //! - [`Server`] answers through a [`Handler`]; [`client`] asks.
 
 pub mod client;
+mod denials;
 mod instance;
 mod lock;
 pub mod protocol;

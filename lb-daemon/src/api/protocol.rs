@@ -11,7 +11,7 @@ use crate::nat::{Page, Query};
 
 pub const VERSION: u32 = 1;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     Stats,

@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use super::{
     InstanceLock,
+    denials::{self, Denials},
     protocol::{Command, DaemonVersion, Error, ErrorCode, Reloaded, Reply, Request, Response},
     types::{Change, EventPage, EventQuery, Stats, Who},
 };
@@ -57,6 +58,8 @@ pub trait Handler: Send + Sync + 'static {
         by: Who,
     ) -> impl Future<Output = Result<Reloaded, Error>> + Send;
     fn flows(&self, query: Query) -> impl Future<Output = Result<Page, Error>> + Send;
+    /// Somebody was refused; `what`: in words. Called seldom, however often that is.
+    fn denied(&self, by: Who, what: String) -> impl Future<Output = ()> + Send;
 }
 
 /// Listens until dropped, which also removes the socket.
@@ -98,14 +101,15 @@ impl Server {
     /// Serves clients for ever.
     pub async fn serve(self, handler: impl Handler) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let service = Arc::new(Service { handler, version: self.version.clone() });
+        let denials = Denials::default();
+        let service = Arc::new(Service { handler, version: self.version.clone(), denials });
         loop {
             let place = places.clone().acquire_owned().await.expect("places are never closed");
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let service = service.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = service.serve(stream).await {
+                        if let Err(error) = service.clone().serve(stream).await {
                             debug!("control client: {error}");
                         }
                         drop(place);
@@ -155,10 +159,11 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 struct Service<H> {
     handler: H,
     version: DaemonVersion,
+    denials: Denials,
 }
 
 impl<H: Handler> Service<H> {
-    async fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
+    async fn serve(self: Arc<Self>, mut stream: UnixStream) -> io::Result<()> {
         let peer = stream.peer_cred()?.uid();
         let reply = match timeout(REQUEST_TIME, read_request(&mut stream)).await {
             Ok(request) => match request? {
@@ -172,9 +177,10 @@ impl<H: Handler> Service<H> {
         timeout(RESPONSE_TIME, stream.write_all(&line)).await?
     }
 
-    async fn answer(&self, request: Request, peer: u32) -> Reply {
+    async fn answer(self: &Arc<Self>, request: Request, peer: u32) -> Reply {
         let Request { command, query, events, change, now, .. } = request;
         if command.changes_something() && peer != 0 && peer != geteuid().as_raw() {
+            self.tell_of_denial(peer, command, change.as_ref());
             let message = format!("{} is root's to ask for; try it with sudo", command.name());
             return Reply::Error(Error::new(ErrorCode::NotPermitted, message));
         }
@@ -195,6 +201,36 @@ impl<H: Handler> Service<H> {
         };
         reply.unwrap_or_else(Reply::Error)
     }
+}
+
+impl<H: Handler> Service<H> {
+    /// The first of many at once, how many more there were after a minute.
+    fn tell_of_denial(self: &Arc<Self>, peer: u32, command: Command, change: Option<&Change>) {
+        let Some(ticket) = self.denials.first(peer, command) else { return };
+        let what = in_words(command, change);
+        let service = self.clone();
+        tokio::spawn(async move {
+            let by = who(peer).await;
+            service.handler.denied(by.clone(), what).await;
+            sleep(denials::SILENCE).await;
+            let repeated = service.denials.end(ticket);
+            if repeated > 0 {
+                let what = format!("{}, {repeated} times more in a minute", command.name());
+                service.handler.denied(by, what).await;
+            }
+        });
+    }
+}
+
+/// What was asked for: of what a stranger wrote, only so much.
+fn in_words(command: Command, change: Option<&Change>) -> String {
+    const SHOWN: usize = 64;
+    let short =
+        |text: &String| text.chars().filter(|c| !c.is_control()).take(SHOWN).collect::<String>();
+    let change = change.cloned().unwrap_or_default();
+    let subject = [change.service, change.backend, change.host];
+    let parts = subject.iter().flatten().map(short);
+    std::iter::once(command.name().to_owned()).chain(parts).collect::<Vec<_>>().join(" ")
 }
 
 /// The peer's name may be in a directory far away.

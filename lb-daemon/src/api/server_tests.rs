@@ -2,7 +2,10 @@
 
 use std::{
     os::unix::fs::{FileTypeExt, MetadataExt},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::task::spawn_blocking;
@@ -15,6 +18,7 @@ const PATIENT: Duration = Duration::from_secs(20);
 #[derive(Clone, Default)]
 struct Fake {
     reloads: Arc<AtomicUsize>,
+    denied: Arc<Mutex<Vec<String>>>,
 }
 
 impl Handler for Fake {
@@ -28,6 +32,10 @@ impl Handler for Fake {
 
     async fn events(&self, query: EventQuery) -> Result<EventPage, Error> {
         Ok(EventPage { last: query.after, ..EventPage::default() })
+    }
+
+    async fn denied(&self, by: Who, what: String) {
+        self.denied.lock().unwrap().push(format!("{}: {what}", by.uid));
     }
 
     async fn change(&self, command: Command, change: Change, by: Who) -> Result<Reloaded, Error> {
@@ -135,12 +143,41 @@ async fn silent_clients_lose_their_places() {
     assert!(matches!(stats, Reply::Stats(_)));
 }
 
+fn service() -> Arc<Service<Fake>> {
+    let version = DaemonVersion { daemon: "1".into(), instance: "main".into(), pid: 1 };
+    Arc::new(Service { handler: Fake::default(), version, denials: Denials::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn denials_are_told_and_a_peer_who_tries_in_a_loop_is_summed_up() {
+    let service = service();
+    let (ann, bob) = (geteuid().as_raw() + 1, geteuid().as_raw() + 2);
+    let change = Change {
+        service: Some("web\n".into()),
+        backend: Some("b".repeat(1000)),
+        reason: "because".into(),
+        ..Change::default()
+    };
+    for _ in 0..1000 {
+        let request = Request::change(Command::Drain, change.clone());
+        assert_eq!(code(service.answer(request, ann).await), ErrorCode::NotPermitted);
+    }
+    service.answer(Request::reload(true), bob).await;
+    sleep(2 * denials::SILENCE).await;
+    let denied = || std::mem::take(&mut *service.handler.denied.lock().unwrap());
+    let mut told = denied();
+    told.sort();
+    let first = format!("{ann}: drain web {}", "b".repeat(64));
+    let rest = format!("{ann}: drain, 999 times more in a minute");
+    assert_eq!(told, [first.clone(), rest, format!("{bob}: reload")]);
+    service.answer(Request::change(Command::Drain, change), ann).await;
+    sleep(2 * denials::SILENCE).await;
+    assert_eq!(denied(), [first]);
+}
+
 #[tokio::test]
 async fn only_root_may_change_something() {
-    let service = Service {
-        handler: Fake::default(),
-        version: DaemonVersion { daemon: "1".into(), instance: "main".into(), pid: 1 },
-    };
+    let service = service();
     let stranger = geteuid().as_raw() + 1;
     assert_eq!(
         code(service.answer(Request::new(Command::Reload), stranger).await),

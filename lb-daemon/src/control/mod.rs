@@ -166,7 +166,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let Parts { plane, slots, slot_space, state_file, identity, config, nat, journal } = parts;
         let overrides_file = OverridesFile::beside(state_file.path());
         let overrides = overrides_file.read()?;
-        overrides.trail().cloned().for_each(|event| journal.keep(event));
+        overrides.trail().into_iter().cloned().for_each(|event| journal.keep(event));
         let ticks_per_second = plane.ticks().per_second();
         let mut controller = Self {
             engine: Engine::new(slots, ticks_per_second),

@@ -153,6 +153,14 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         Ok(answer)
     }
 
+    /// Somebody asked for what only root may.
+    pub fn note_denial(&mut self, event: Event) {
+        self.overrides.note(Event { time: self.view.time as f64, ..event.clone() });
+        let written = self.overrides_file.write(&self.overrides);
+        self.trouble("overrides", written.err().map(|error| error.to_string()));
+        self.journal.announce(event);
+    }
+
     /// Services whose last backend was taken away.
     fn nobody_left(&self, config: &Config, change: &Change) -> Vec<String> {
         let touched = config.services.iter().filter(|service| match &change.service {

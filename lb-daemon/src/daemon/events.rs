@@ -351,6 +351,10 @@ impl Daemon {
                 self.tell_time();
                 drop(reply.send(self.controller.order(command, &change, &by)));
             }
+            Request::Denied(event) => {
+                self.tell_time();
+                self.controller.note_denial(event);
+            }
             Request::Refused(why) => self.last_error = Some(why),
         }
     }

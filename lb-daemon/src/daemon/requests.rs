@@ -48,6 +48,8 @@ pub enum Request {
     Apply(Box<Accepted>, Reply<Reloaded>),
     /// What is to be done with backends, and who says so.
     Order(Command, Change, Who, Reply<Reloaded>),
+    /// Somebody was refused.
+    Denied(Event),
     /// A reload changed nothing, and why.
     Refused(String),
 }
@@ -195,6 +197,12 @@ impl Handler for Requests {
 
     async fn change(&self, command: Command, change: Change, by: Who) -> Result<Reloaded, Error> {
         self.ask(|reply| Request::Order(command, change, by, reply)).await
+    }
+
+    async fn denied(&self, by: Who, what: String) {
+        let event = Event::new(EventKind::Denied, what).by(Some(&by));
+        // Nobody to tell: the daemon is stopping.
+        let _ = self.sender.send(Request::Denied(event)).await;
     }
 
     async fn reload(&self, by: Option<Who>, now: bool) -> Result<Reloaded, Error> {

@@ -59,7 +59,7 @@ impl Journal {
     /// Keeps an event, and writes it to the log.
     pub fn announce(&self, event: Event) {
         match event.kind {
-            EventKind::Warning | EventKind::ReloadRefused => warn!("{event}"),
+            EventKind::Warning | EventKind::ReloadRefused | EventKind::Denied => warn!("{event}"),
             _ => info!("{event}"),
         }
         self.record(event);

@@ -13,10 +13,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{StateError, store::replace};
-use crate::api::types::{Decision, Event};
+use crate::api::types::{Decision, Event, EventKind};
 
-/// Decisions of the past that are kept.
+/// Decisions of the past that are kept, and attempts to decide: apart, so that
+/// nobody makes what others did be forgotten.
 const TRAIL: usize = 256;
+const DENIALS: usize = 64;
 
 /// A service and the address of one of its backends, whatever that is named.
 pub type Place<'a> = (&'a str, IpAddr);
@@ -27,6 +29,8 @@ pub struct Overrides {
     /// By service and address.
     services: BTreeMap<String, BTreeMap<IpAddr, Override>>,
     trail: VecDeque<Event>,
+    /// Of those who may not.
+    denials: VecDeque<Event>,
 }
 
 /// What is decided of one backend.
@@ -115,15 +119,21 @@ impl Overrides {
 
     /// Adds to the trail.
     pub fn note(&mut self, event: Event) {
-        self.trail.push_back(event);
-        if self.trail.len() > TRAIL {
-            self.trail.pop_front();
+        let (trail, most) = match event.kind {
+            EventKind::Denied => (&mut self.denials, DENIALS),
+            _ => (&mut self.trail, TRAIL),
+        };
+        trail.push_back(event);
+        if trail.len() > most {
+            trail.pop_front();
         }
     }
 
-    /// Decisions of the past, oldest first.
-    pub fn trail(&self) -> impl Iterator<Item = &Event> {
-        self.trail.iter()
+    /// Decisions and denials of the past, oldest first.
+    pub fn trail(&self) -> Vec<&Event> {
+        let mut all: Vec<_> = self.trail.iter().chain(&self.denials).collect();
+        all.sort_by(|one, other| one.time.total_cmp(&other.time));
+        all
     }
 }
 
@@ -163,7 +173,7 @@ impl OverridesFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::types::{EventKind, Who};
+    use crate::api::types::Who;
 
     fn drain() -> Drain {
         let by = Some(Who { uid: 0, user: Some("root".into()) });
@@ -202,8 +212,15 @@ mod tests {
         for index in 0..TRAIL + 5 {
             overrides.note(Event::new(EventKind::Drain, index.to_string()));
         }
-        assert_eq!(overrides.trail().count(), TRAIL);
-        assert_eq!(overrides.trail().next().unwrap().reason, "5");
+        assert_eq!(overrides.trail().len(), TRAIL);
+        assert_eq!(overrides.trail()[0].reason, "5");
+        // Who may not cannot make the others' decisions be forgotten.
+        for _ in 0..TRAIL {
+            overrides.note(Event { time: 1.0, ..Event::new(EventKind::Denied, "drain") });
+        }
+        assert_eq!(overrides.trail().len(), TRAIL + DENIALS);
+        assert_eq!(overrides.trail()[0].reason, "5");
+        assert_eq!(overrides.trail().last().unwrap().kind, EventKind::Denied);
         overrides.edit(("web", "10.0.0.1".parse().unwrap()), |one| one.drain = Some(drain()));
         assert!(!overrides.retain(|_| true));
         assert!(overrides.retain(|_| false));
