@@ -68,10 +68,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             return Ok(());
         }
         for id in free {
+            self.note_gone(id);
             self.keep_counts(id)?;
             self.identity.release(id);
             self.retired.remove(&id);
             self.health.remove(&id);
+            self.drains.remove(&id);
+            self.standings.remove(&id);
             self.plane.set_backend(id, &Default::default());
             self.plane.clear_backend_counters(id)?;
         }

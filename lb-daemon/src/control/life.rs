@@ -5,11 +5,11 @@
 //! others by the same rules, and its flows stay. Past its deadline it counts as
 //! dead, so that what is left is answered as `on_backend_dead` says.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::net::IpAddr;
 
-use super::{Controller, selection::Candidate};
+use super::{Controller, selection::Candidate, standings::Standing};
 use crate::{
-    api::types::{BackendState, Decision, Event, EventKind},
+    api::types::{BackendState, Decision},
     config::{Backend, BackendOrder, Config, DrainTime, Service},
     dataplane::DataPlane,
     slots::SlotMemory,
@@ -21,21 +21,6 @@ const STEPS: u64 = 10;
 /// Weights are told in parts of this, so that a slow start has steps in between.
 /// Only the ratio of weights matters to a table.
 pub const FULL: u32 = 100;
-
-/// What a backend was last found to be, by its number.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Standing {
-    pub state: BackendState,
-    /// Unix seconds.
-    pub since: u64,
-    /// It may get new flows.
-    selectable: bool,
-    /// Since when it has been starting, in Unix seconds.
-    starting: Option<u64>,
-}
-
-/// All standings.
-pub type Standings = HashMap<u16, Standing>;
 
 /// Per cent of its weight that a backend has `elapsed` seconds into a slow start.
 fn ramp(elapsed: u64, whole: u64) -> u32 {
@@ -128,76 +113,6 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         self.identity.services.get(service)?.backends.get(&address).copied()
     }
 
-    /// What an operator is told of a backend, and why.
-    pub(super) fn standing(&self, service: &Service, backend: &Backend) -> (BackendState, String) {
-        let id = self.id_of(&service.name, backend.address);
-        let Some(drain) = self.drain_of(service, backend) else {
-            return (self.view.state(service, backend).into(), self.reason(service, backend));
-        };
-        let progress = id.and_then(|id| self.drains.get(&id));
-        let flows = progress.map_or(0, |progress| progress.flows);
-        if progress.is_some_and(|progress| progress.done) {
-            return (BackendState::Drained, format!("no flow is left; {}", words(&drain)));
-        }
-        if self.is_past(drain.deadline) {
-            let reason = format!("its deadline has passed: {flows} flows are cut off");
-            return (BackendState::Drained, format!("{reason}; {}", words(&drain)));
-        }
-        (BackendState::Draining, words(&drain))
-    }
-
-    /// What led to a state that nobody ordered.
-    fn reason(&self, service: &Service, backend: &Backend) -> String {
-        match (self.view.status(service, backend), self.view.next_hops.get(&backend.address)) {
-            (Some(status), _) => status.reason.clone(),
-            (None, Some(Err(error))) if !error.is_own_host() => error.to_string(),
-            (None, _) => String::new(),
-        }
-    }
-
-    /// Tells of backends whose state is another one now.
-    pub(super) fn note_standings(&mut self, service: &Service) {
-        for backend in &service.backends {
-            let Some(id) = self.id_of(&service.name, backend.address) else { continue };
-            let (state, reason) = self.standing(service, backend);
-            let time = self.view.time;
-            let Some(standing) = self.standings.get_mut(&id) else { continue };
-            if standing.state == state {
-                continue;
-            }
-            let event = Event {
-                from: Some(standing.state.name().to_owned()),
-                lasted: Some(time.saturating_sub(standing.since)),
-                ..Event::new(EventKind::Backend, reason)
-            };
-            let event =
-                event.of_backend(&service.name, &backend.name, backend.address).to(state.name());
-            (standing.state, standing.since) = (state, time);
-            // What probes find is logged once per probe, not once per service.
-            if self.view.status(service, backend).is_some_and(|one| state == one.state.into()) {
-                self.journal.record(event);
-            } else {
-                self.journal.announce(event);
-            }
-        }
-    }
-
-    /// What is known of states when the daemon begins is no event.
-    pub(super) fn know_standings(&mut self) {
-        let config = self.config.clone();
-        for service in &config.services {
-            for backend in &service.backends {
-                let Some(id) = self.id_of(&service.name, backend.address) else { continue };
-                let (state, _) = self.standing(service, backend);
-                let since = self.view.status(service, backend).map(super::snapshot::since);
-                let since = since.unwrap_or(self.view.time);
-                let selectable = true;
-                let standing = Standing { state, since, selectable, starting: None };
-                self.standings.insert(id, standing);
-            }
-        }
-    }
-
     /// The overrides as they are when `config` comes into force: those who are
     /// not in it are drained, those who are back are not. `now`: nobody waits
     /// for flows of those who go.
@@ -221,7 +136,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 }
                 let name = backend.map_or_else(|| address.to_string(), |one| one.name.clone());
                 let deadline = if now { Some(time) } else { deadline(former, backend, time) };
-                overrides.edit(place, |one| one.removed = Some(Removed { name, deadline }));
+                overrides
+                    .edit(place, |one| one.removed = Some(Removed { name, deadline, at: time }));
             }
         }
         overrides
@@ -245,17 +161,6 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
         let known: std::collections::HashSet<u16> = self.backend_ids().into_iter().collect();
         self.standings.retain(|id, _| known.contains(id));
-        self.drains.retain(|id, _| known.contains(id));
-    }
-}
-
-/// By whom, and why.
-fn words(drain: &Drain) -> String {
-    let Decision { by, reason, .. } = &drain.decision;
-    match (by, reason.as_str()) {
-        (Some(by), "") => format!("drained by {by}"),
-        (Some(by), reason) => format!("drained by {by}: {reason}"),
-        (None, reason) => format!("drained: {reason}"),
     }
 }
 

@@ -33,6 +33,7 @@ mod selection;
 mod service_entry;
 mod settle;
 mod snapshot;
+mod standings;
 mod table;
 mod translation;
 mod view;
@@ -68,9 +69,9 @@ pub use view::{Status, View, targets};
 pub use ways::problems as way_problems;
 
 use drains::Drains;
-use life::Standings;
 use lingering::{FormerMode, RestingEntry};
 use selection::Selection;
+use standings::Standings;
 use translation::Marks;
 
 #[derive(Debug, thiserror::Error)]

@@ -55,6 +55,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     pub fn refresh(&mut self) -> Result<(), ControlError> {
         let now = self.plane.now()?;
         let config = self.config.clone();
+        self.note_cuts();
         for service in &config.services {
             self.refresh_service(service, now);
         }
@@ -81,6 +82,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let mut changed = false;
         let selection = self.select(service);
         self.note_standings(service);
+        self.note_removed(service);
         for (backend, health) in service.backends.iter().zip(&selection.health) {
             let Some(id) = ids.remove(&backend.address) else { continue };
             let (mode, address, health) = (&service.mode, backend.address, *health);

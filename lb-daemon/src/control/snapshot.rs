@@ -157,6 +157,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 .and_then(|live| live.selection.as_ref())
                 .is_some_and(|selection| selection.fail_open),
             backends,
+            removed: self.removed_stats(service),
             // Told by discovery.
             sources: Vec::new(),
         })

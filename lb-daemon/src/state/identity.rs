@@ -164,6 +164,15 @@ impl Identity {
         }
     }
 
+    /// Whose number it is: a service, and the address of a backend.
+    pub fn place_of(&self, id: u16) -> Option<(String, IpAddr)> {
+        self.services.iter().find_map(|(service, known)| {
+            let mut backends = known.backends.iter();
+            let (address, _) = backends.find(|(_, one)| **one == id)?;
+            Some((service.clone(), *address))
+        })
+    }
+
     /// Backends that are numbered but not configured, with their service if
     /// that is.
     pub fn departed(&self, config: &Config) -> Vec<u16> {

@@ -65,6 +65,9 @@ pub struct Weight {
 pub struct Removed {
     /// What the file called it.
     pub name: String,
+    /// Since when, in Unix seconds.
+    #[serde(default)]
+    pub at: u64,
     /// Unix seconds; `None`: until the last flow ends.
     pub deadline: Option<u64>,
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Who;
+use super::{BackendState, Who};
 
 /// What a `drain`, `undrain` or `set-weight` is about.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -51,6 +51,19 @@ pub struct DrainStats {
     /// Nobody knows of flows that have been silent since the drain began before
     /// they have been so for the idle time: in Unix seconds, when that is over.
     pub silent_until: u64,
+}
+
+/// A backend that is not configured any more.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemovedStats {
+    /// What it was called last.
+    pub name: String,
+    pub address: String,
+    /// `draining`, or `drained`.
+    pub state: BackendState,
+    pub reason: String,
+    pub drain: DrainStats,
 }
 
 /// A weight other than the file's.

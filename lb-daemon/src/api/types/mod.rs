@@ -19,7 +19,7 @@ mod notify;
 mod service;
 
 pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats, ProbeStats};
-pub use change::{Change, Decision, DrainStats, WeightStats};
+pub use change::{Change, Decision, DrainStats, RemovedStats, WeightStats};
 pub use event::{Event, EventKind, EventPage, EventQuery, Who};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};
 pub use nat::{NatLogStats, NatStats};

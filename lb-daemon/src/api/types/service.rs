@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendStats, Connections, Traffic};
+use super::{BackendStats, Connections, RemovedStats, Traffic};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -27,6 +27,8 @@ pub struct ServiceStats {
     /// No backend is up: new connections go to all of them.
     pub fail_open: bool,
     pub backends: Vec<BackendStats>,
+    /// Backends that are not configured any more, while flows of theirs may live.
+    pub removed: Vec<RemovedStats>,
     /// Where backends come from that the configuration does not list.
     pub sources: Vec<SourceStats>,
 }

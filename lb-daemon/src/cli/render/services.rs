@@ -9,7 +9,8 @@ use super::{
     units::{age, duration, grouped, short, short_count},
 };
 use crate::api::types::{
-    BackendState, BackendStats, Connections, LOCAL, Port, ServiceStats, SourceStats, Stats, Traffic,
+    BackendState, BackendStats, Connections, LOCAL, Port, RemovedStats, ServiceStats, SourceStats,
+    Stats, Traffic,
 };
 
 const COLUMNS: [Column; 13] = [
@@ -36,6 +37,8 @@ pub fn table(stats: &Stats, view: &View) -> String {
     for service in &stats.services {
         rows.push(service_row(service, stats.time));
         rows.extend(service.backends.iter().map(|backend| backend_row(backend, stats.time)));
+        let removed = service.removed.iter().filter(|one| one.state == BackendState::Draining);
+        rows.extend(removed.map(|one| removed_row(one, stats.time)));
     }
     lay_out(&COLUMNS, &rows, view)
 }
@@ -67,6 +70,23 @@ fn backend_row(backend: &BackendStats, now: u64) -> Vec<Cell> {
     ];
     row.extend(traffic(&backend.connections, &backend.traffic));
     row.push(backend_note(backend).into());
+    row
+}
+
+/// One that is not configured any more, while its flows are waited for.
+fn removed_row(one: &RemovedStats, now: u64) -> Vec<Cell> {
+    let mut row = vec![
+        format!("  {}", one.name).into(),
+        one.address.as_str().into(),
+        backend_state(one.state),
+        age(now.saturating_sub(one.drain.decision.at)).into(),
+    ];
+    row.resize_with(COLUMNS.len() - 1, Cell::default);
+    let flows = grouped(one.drain.flows);
+    let end = one.drain.deadline.map_or(String::new(), |deadline| {
+        format!(", cut off in {}", age(deadline.saturating_sub(now)))
+    });
+    row.push(format!("{}, {flows} flows seen since{end}", one.reason).into());
     row
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::api::types::{
-    BackendState, BackendStats, ConfigStats, Connections, FlowStats, InterfaceMode, InterfaceState,
-    InterfaceStats, NatStats, NextHopStats, NotifyStats, Port, ProbeStats, ServiceStats, SlotStats,
-    Totals, Traffic,
+    BackendState, BackendStats, ConfigStats, Connections, Decision, DrainStats, FlowStats,
+    InterfaceMode, InterfaceState, InterfaceStats, NatStats, NextHopStats, NotifyStats, Port,
+    ProbeStats, RemovedStats, ServiceStats, SlotStats, Totals, Traffic,
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -64,6 +64,7 @@ fn stats() -> Stats {
             backend("web-1", BackendState::Up, 1.0),
             backend("web-2", BackendState::Dead, 0.0),
         ],
+        removed: Vec::new(),
         sources: Vec::new(),
     };
     Stats {
@@ -168,6 +169,26 @@ fn who_is_told_of_events_is_shown_when_asked_or_when_some_were_lost() {
     assert!(text.contains(line), "{text}");
     stats.notify[0].lost = 1;
     assert!(render(&stats, &view(80)).contains("hooks"));
+}
+
+#[test]
+fn removed_backends_are_shown_while_they_are_drained() {
+    let mut stats = stats();
+    let decision = Decision { at: NOW - 5, ..Decision::default() };
+    stats.services[0].removed = vec![RemovedStats {
+        name: "web-3".into(),
+        address: "10.0.0.13".into(),
+        state: BackendState::Draining,
+        reason: "it was removed from the pool".into(),
+        drain: DrainStats { decision, deadline: Some(NOW + 25), flows: 1234, silent_until: 0 },
+    }];
+    let text = render(&stats, &View { width: None, colour: false, all: false });
+    let line = text.lines().find(|line| line.contains("web-3")).unwrap();
+    assert!(line.contains("10.0.0.13               draining      5s "), "{line}");
+    let note = "it was removed from the pool, 1,234 flows seen since, cut off in 25s";
+    assert!(line.ends_with(note), "{line}");
+    stats.services[0].removed[0].state = BackendState::Drained;
+    assert!(!render(&stats, &view(200)).contains("web-3"));
 }
 
 #[test]

@@ -121,7 +121,17 @@ impl World {
             nat: registry(),
             journal: Journal::default(),
         };
-        Self { controller: Controller::new(parts, false).unwrap(), state: self.state }
+        let time = self.controller.view.time;
+        let mut controller = Controller::new(parts, false).unwrap();
+        controller.view.time = time;
+        Self { controller, state: self.state }
+    }
+
+    /// As the daemon begins after [`Self::succeed`], a second later.
+    pub fn begin(&mut self) {
+        self.resolve();
+        self.controller.start().unwrap();
+        self.settle();
     }
 
     /// Every backend's next hop is known.
