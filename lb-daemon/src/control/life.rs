@@ -5,7 +5,7 @@
 //! others by the same rules, and its flows stay. Past its deadline it counts as
 //! dead, so that what is left is answered as `on_backend_dead` says.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{Controller, selection::Candidate, standings::Standing};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     config::{Backend, BackendOrder, Config, DrainTime, Service},
     dataplane::DataPlane,
     slots::SlotMemory,
-    state::{Drain, Overrides, Removed},
+    state::{Drain, HealthMemory, Overrides, Removed},
 };
 
 /// Steps from nothing to the full weight.
@@ -99,6 +99,24 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 FULL
             }
             part => part,
+        }
+    }
+
+    /// Since when those have been starting that start slowly, in Unix seconds.
+    pub fn starting(&self) -> BTreeMap<u16, u64> {
+        self.standings.iter().filter_map(|(id, one)| Some((*id, one.starting?))).collect()
+    }
+
+    /// An earlier daemon was bringing these up; to be told before [`Self::start`].
+    pub fn recall_starting(&mut self, memory: &HealthMemory) {
+        for (id, since) in &memory.starting {
+            let standing = Standing {
+                state: BackendState::Unknown,
+                since: *since,
+                selectable: true,
+                starting: Some(*since),
+            };
+            self.standings.insert(*id, standing);
         }
     }
 

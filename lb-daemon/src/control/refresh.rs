@@ -176,7 +176,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                     Health::Failing => State::Failing,
                     Health::Dead => State::Dead,
                 };
-                let status = match memory.get(id) {
+                let status = match memory.states.get(id) {
                     Some(remembered) if remembered.state == state => remembered.into(),
                     _ => Status::found_at_start(state),
                 };
@@ -188,13 +188,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// For [`Self::remembered`] of a later daemon.
     pub fn to_remember(&self) -> HealthMemory {
-        let mut memory = HealthMemory::new();
+        let mut memory = HealthMemory { starting: self.starting(), ..HealthMemory::default() };
         for service in &self.config.services {
             let Some(known) = self.identity.services.get(&service.name) else { continue };
             for backend in &service.backends {
                 let id = known.backends.get(&backend.address);
                 let status = self.view.status(service, backend);
-                memory.extend(id.zip(status).map(|(id, status)| (*id, status.into())));
+                memory.states.extend(id.zip(status).map(|(id, status)| (*id, status.into())));
             }
         }
         memory

@@ -177,7 +177,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     }
 
     fn know_standing(&mut self, id: u16, state: BackendState, since: u64) {
-        let standing = Standing { state, since, selectable: true, starting: None };
+        let starting = self.standings.get(&id).and_then(|before| before.starting);
+        let standing = Standing { state, since, selectable: true, starting };
         self.standings.insert(id, standing);
     }
 }

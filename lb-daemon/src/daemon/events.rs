@@ -81,6 +81,8 @@ pub struct Daemon {
     pub health_file: HealthFile,
     /// Since it was last written.
     pub health_changed: bool,
+    /// Who starts slowly, as last written.
+    pub starting: BTreeMap<u16, u64>,
     pub inputs: Inputs,
     pub handler: Requests,
     pub config_path: PathBuf,
@@ -276,7 +278,9 @@ impl Daemon {
 
     /// In the background.
     fn remember_health(&mut self) {
-        if std::mem::take(&mut self.health_changed) {
+        let starting = self.controller.starting();
+        if std::mem::take(&mut self.health_changed) || starting != self.starting {
+            self.starting = starting;
             let (file, memory) = (self.health_file.clone(), self.controller.to_remember());
             tokio::task::spawn_blocking(move || write_health(&file, &memory));
         }

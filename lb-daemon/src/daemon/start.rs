@@ -91,7 +91,11 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let notifier = Notifier::start(journal.clone(), instance.as_str(), &controller.config().notify);
     let prober = Prober::new(health_sender);
     prober.set_targets(targets(controller.config()));
-    for (target, status) in controller.remembered(&health_file.read()) {
+    let memory = health_file.read();
+    if loaded.adopted {
+        controller.recall_starting(&memory);
+    }
+    for (target, status) in controller.remembered(&memory) {
         prober.restore(&target, status.state);
         controller.view_mut().restore(target, status);
     }
@@ -170,6 +174,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         backend_stats,
         health_file,
         health_changed: true,
+        starting: memory.starting,
         inputs,
         handler,
         config_path,

@@ -1,5 +1,6 @@
-//! Since when backends are what they are, and why: for people only. What a
+//! Since when backends are what they are, and why: for people. What a
 //! backend is stands in the maps; where the two differ, this is not believed.
+//! Beside it, since when backends start slowly: without it they have started.
 //!
 //! So the file may be a second old, or missing, and is not worth an fsync.
 
@@ -14,7 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::health::State;
 
 /// By the number of the backend.
-pub type HealthMemory = BTreeMap<u16, Remembered>;
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthMemory {
+    pub states: BTreeMap<u16, Remembered>,
+    /// Since when those have been starting that start slowly, in Unix seconds.
+    pub starting: BTreeMap<u16, u64>,
+}
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Remembered {
@@ -54,13 +61,14 @@ mod tests {
     fn what_cannot_be_read_is_nothing_remembered() {
         let dir = tempfile::tempdir().unwrap();
         let file = HealthFile::beside(&dir.path().join("state.json"));
-        assert!(file.read().is_empty());
+        assert_eq!(file.read(), HealthMemory::default());
         let dead =
             Remembered { state: State::Dead, reason: "refused".into(), since: 1_700_000_000 };
-        let memory = HealthMemory::from([(7, dead)]);
+        let (states, starting) = ([(7, dead)].into(), [(8, 1_700_000_000)].into());
+        let memory = HealthMemory { states, starting };
         file.write(&memory).unwrap();
         assert_eq!(file.read(), memory);
         fs::write(dir.path().join("health.json"), "{").unwrap();
-        assert!(file.read().is_empty());
+        assert_eq!(file.read(), HealthMemory::default());
     }
 }

@@ -13,6 +13,7 @@ fn pool() -> Vec<String> {
 fn take_over(world: World, services: &[String]) -> World {
     let memory = world.controller.to_remember();
     let mut world = world.succeed(services);
+    world.controller.recall_starting(&memory);
     for (target, status) in world.controller.remembered(&memory) {
         world.controller.view_mut().restore(target, status);
     }
@@ -94,9 +95,9 @@ fn since_when_and_why_are_remembered_where_the_maps_agree() {
     world.found("web", 2, State::Failing);
     let mut memory = world.controller.to_remember();
     let [one, two] = [1, 2].map(|last| world.id("web", last).unwrap());
-    memory.get_mut(&one).unwrap().since = 1_700_000_000;
+    memory.states.get_mut(&one).unwrap().since = 1_700_000_000;
     // Written before it failed.
-    memory.get_mut(&two).unwrap().state = State::Up;
+    memory.states.get_mut(&two).unwrap().state = State::Up;
     let world = world.succeed(&pool());
     let found = world.controller.remembered(&memory);
     let of = |last: u8| {
@@ -120,4 +121,27 @@ fn a_services_counters_keep_what_backends_that_are_gone_counted() {
     assert_eq!(world.id("web", 3), None);
     let world = take_over(world, &smaller);
     assert_eq!(world.controller.identity.services["web"].former.packets, 7);
+}
+
+#[test]
+fn a_slow_start_goes_on_where_it_was() {
+    let slow = [service("web", 1, ", slow_start: 30s, arming: 1s", &[(1, 1), (2, 1)])];
+    let mut world = World::new(&slow);
+    let id = world.id("web", 2).unwrap();
+    world.found("web", 2, State::Failing);
+    world.pass(60);
+    world.found("web", 2, State::Up);
+    world.pass(13);
+    let part = |world: &mut World| world.stats().services[0].backends[1].slow_start;
+    assert_eq!(part(&mut world), Some(40));
+    let words = world.words(1);
+    let mut world = take_over(world, &slow);
+    assert_eq!((part(&mut world), world.words(1)), (Some(40), words));
+    world.resolve();
+    world.pass(3);
+    assert_eq!(part(&mut world), Some(50));
+    let half = world.share(1, id);
+    world.pass(20);
+    assert_eq!(part(&mut world), None);
+    assert!(world.share(1, id) > half && world.share(1, id) > 120);
 }
