@@ -53,7 +53,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Tells the engine of backends that are gone and that no table is made of.
     pub(super) fn retire_departed(&mut self) {
         for id in self.identity.departed(&self.config) {
-            let mut lives = self.services.values().flat_map(|live| &live.members);
+            let mut lives = self.services.values().flat_map(|live| &live.recipe.members);
             if !self.retired.contains(&id) && !lives.any(|member| member.id == id) {
                 self.engine.retire_id(id);
                 self.retired.insert(id);

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{Controller, selection::Candidate, standings::Standing};
+use super::{Controller, selection::Candidate, standings::Standing, table::WHOLE};
 use crate::{
     api::types::{BackendState, Decision},
     config::{Backend, BackendOrder, Config, DrainTime, Service},
@@ -18,17 +18,14 @@ use crate::{
 
 /// Steps from nothing to the full weight.
 const STEPS: u64 = 10;
-/// Weights are told in parts of this, so that a slow start has steps in between.
-/// Only the ratio of weights matters to a table.
-pub const FULL: u32 = 100;
 
 /// Per cent of its weight that a backend has `elapsed` seconds into a slow start.
 fn ramp(elapsed: u64, whole: u64) -> u32 {
     if elapsed >= whole {
-        return FULL;
+        return WHOLE;
     }
     let step = (elapsed * STEPS / whole).max(1);
-    (step * u64::from(FULL) / STEPS) as u32
+    (step * u64::from(WHOLE) / STEPS) as u32
 }
 
 /// Unix seconds at which flows of a backend that goes now are cut off.
@@ -67,9 +64,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let drain = self.drain_of(service, backend);
         let cut = drain.as_ref().is_some_and(|drain| self.is_past(drain.deadline));
         let weight = if drain.is_some() { 0 } else { self.weight_of(service, backend).into() };
-        let mut candidate = Candidate { weight: weight * FULL, state, cut };
+        let mut candidate = Candidate { weight, part: WHOLE, state, cut };
         let selectable = candidate.is_up(service.initial_state);
-        candidate.weight = weight * self.start_slowly(service, backend, selectable);
+        candidate.part = self.start_slowly(service, backend, selectable);
         candidate
     }
 
@@ -78,7 +75,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let time = self.view.time;
         // All backends of a new service start together.
         let service_runs = self.services.get(&service.name).is_some_and(|live| live.ready);
-        let Some(id) = self.id_of(&service.name, backend.address) else { return FULL };
+        let Some(id) = self.id_of(&service.name, backend.address) else { return WHOLE };
         let standing = self.standings.entry(id).or_insert_with(|| Standing {
             state: BackendState::Unknown,
             since: time,
@@ -93,10 +90,10 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let whole = service.slow_start.as_secs();
         let elapsed =
             standing.starting.filter(|_| selectable).map(|since| time.saturating_sub(since));
-        match elapsed.map_or(FULL, |elapsed| ramp(elapsed, whole)) {
-            FULL => {
+        match elapsed.map_or(WHOLE, |elapsed| ramp(elapsed, whole)) {
+            WHOLE => {
                 standing.starting = None;
-                FULL
+                WHOLE
             }
             part => part,
         }
@@ -124,7 +121,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     pub(super) fn slow_start_of(&self, service: &Service, id: u16) -> Option<u8> {
         let since = self.standings.get(&id)?.starting?;
         let part = ramp(self.view.time.saturating_sub(since), service.slow_start.as_secs());
-        u8::try_from(part).ok().filter(|_| part < FULL)
+        u8::try_from(part).ok().filter(|_| part < WHOLE)
     }
 
     pub(super) fn id_of(&self, service: &str, address: IpAddr) -> Option<u16> {
@@ -190,6 +187,6 @@ mod tests {
     fn a_slow_start_goes_up_in_steps_to_the_whole() {
         let parts: Vec<_> = [0, 1, 5, 6, 15, 29, 30, 99].map(|at| ramp(at, 30)).into();
         assert_eq!(parts, [10, 10, 10, 20, 50, 90, 100, 100]);
-        assert_eq!(ramp(0, 0), FULL);
+        assert_eq!(ramp(0, 0), WHOLE);
     }
 }

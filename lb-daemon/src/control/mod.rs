@@ -48,7 +48,7 @@ use std::{
     sync::Arc,
 };
 
-use lb_common::{maglev::Member, transition::Health};
+use lb_common::transition::Health;
 
 use crate::{
     api::types::{Event, EventKind},
@@ -72,6 +72,7 @@ use drains::Drains;
 use lingering::{FormerMode, RestingEntry};
 use selection::Selection;
 use standings::Standings;
+use table::Recipe;
 use translation::Marks;
 
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +139,7 @@ struct Live {
     /// The engine knows it, and its slots are in place.
     ready: bool,
     /// What its slots were last made of.
-    members: Vec<Member>,
+    recipe: Recipe,
     selection: Option<Selection>,
     /// Slots by owner, as last counted.
     shares: BTreeMap<u16, u32>,

@@ -3,15 +3,15 @@
 //! Tables cost a millisecond each, so services wait in a queue, and the daemon
 //! looks for news between two of them.
 
-use std::net::IpAddr;
-
 use lb_common::abi::Service as Entry;
 
 use super::{
     ControlError, Controller,
     frontends::{Frontends, Step},
     lingering::Reason,
-    service_entry, table, translation,
+    service_entry,
+    table::Recipe,
+    translation,
 };
 use crate::{
     config::Service,
@@ -68,18 +68,18 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             self.allocate_tables()?;
             return Ok(());
         };
-        let members = table::members(self.weighted(service, &known));
+        let recipe = self.recipe(service, &known);
         let is_as_configured = (stored.count, stored.key) == (service.table_size, self.key);
         self.put_pool(service, &known);
         let live = self.services.entry(service.name.clone()).or_default();
         if !live.ready {
-            let owners = table::owners(&members, stored.count, stored.key);
+            let owners = recipe.owners(stored.count, stored.key);
             self.begin(service, &known, stored, &owners)?;
         } else {
-            let changed = live.members != members;
+            let changed = live.recipe != recipe;
             self.follow_policy(service, &known, stored)?;
             if changed && is_as_configured {
-                let owners = table::owners(&members, stored.count, stored.key);
+                let owners = recipe.owners(stored.count, stored.key);
                 let now = self.plane.now()?;
                 let moved = self.engine.set_desired(known.id, &owners, now);
                 self.services.entry(service.name.clone()).or_default().moved += moved;
@@ -89,29 +89,28 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         live.ready = true;
         live.shares_hold = false;
         if is_as_configured {
-            live.members = members;
+            live.recipe = recipe;
             self.trouble(&service.name, None);
             return Ok(());
         }
-        let owners = table::owners(&members, service.table_size, self.key);
+        let owners = recipe.owners(service.table_size, self.key);
         let done = self.change_table(service, &known, &owners)?;
         if done {
-            self.services.entry(service.name.clone()).or_default().members = members;
+            self.services.entry(service.name.clone()).or_default().recipe = recipe;
         }
         Ok(())
     }
 
     /// Backends of a service with the weights that count now.
-    fn weighted(&self, service: &Service, known: &ServiceIdentity) -> Vec<(u16, IpAddr, u32)> {
+    fn recipe(&self, service: &Service, known: &ServiceIdentity) -> Recipe {
         let live = self.services.get(&service.name);
-        let selection = live.and_then(|live| live.selection.as_ref());
-        let weights = selection.map_or(&[][..], |selection| &selection.weights);
-        let backends = service.backends.iter().zip(weights);
-        backends
-            .filter_map(|(one, weight)| {
-                Some((*known.backends.get(&one.address)?, one.address, *weight))
-            })
-            .collect()
+        let shares = live.and_then(|live| live.selection.as_ref());
+        let shares = shares.map_or(&[][..], |selection| &selection.shares);
+        let backends = service.backends.iter().zip(shares);
+        Recipe::of(backends.filter_map(|(one, share)| {
+            let id = *known.backends.get(&one.address)?;
+            Some((id, one.address, share.weight, share.part))
+        }))
     }
 
     /// A service that the engine does not know: new, or left by an earlier daemon.

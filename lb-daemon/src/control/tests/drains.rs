@@ -306,30 +306,35 @@ fn a_weight_that_is_set_counts_until_it_is_the_files_again() {
 }
 
 #[test]
-fn a_returning_backend_starts_slowly_and_moves_at_most_twice_its_slots() {
-    let slow = [service("web", 1, ", slow_start: 30s, arming: 1s", &[(1, 1), (2, 1)])];
+fn a_returning_backend_starts_slowly_and_each_slot_moves_once_at_most() {
+    let slow = [service("web", 1, ", slow_start: 30s, arming: 1s", &[(1, 1), (2, 1), (3, 1)])];
     let mut world = World::new(&slow);
     let id = world.id("web", 2).unwrap();
-    assert!(world.share(1, id) > 100, "a new service does not wait");
+    assert!(world.share(1, id) > 70, "a new service does not wait");
     world.found("web", 2, State::Failing);
     world.pass(60);
     assert_eq!(world.share(1, id), 0);
-    let before = world.stats().services[0].slots.moved;
+    let owners = |world: &World| -> Vec<u16> {
+        world.words(1).unwrap().iter().map(|word| word.current()).collect()
+    };
+    let (before, moved) = (owners(&world), world.stats().services[0].slots.moved);
     world.found("web", 2, State::Up);
-    world.pass(4);
-    let first = world.share(1, id);
-    assert!((10..60).contains(&first), "{first}");
-    assert_eq!(world.stats().services[0].backends[1].slow_start, Some(10));
-    world.pass(15);
-    let second = world.share(1, id);
-    assert!(second > first && second < 110, "{first} {second}");
-    world.pass(30);
-    let whole = world.share(1, id) as u64;
-    assert!(whole > 120);
-    assert_eq!(world.stats().services[0].backends[1].slow_start, None);
-    let moved = world.stats().services[0].slots.moved - before;
-    // In ten steps, each with a table of its own; the key is another each time.
-    assert!(moved <= 2 * whole, "{moved} for {whole}");
+    let mut shares = Vec::new();
+    for part in 1..=10 {
+        // What was decided takes effect after the arming time.
+        world.pass(if part == 1 { 5 } else { 3 });
+        shares.push(world.share(1, id));
+        let starting = (part < 10).then_some(part * 10);
+        assert_eq!(world.stats().services[0].backends[1].slow_start, starting);
+    }
+    world.pass(5);
+    let whole = world.share(1, id);
+    for (share, part) in shares.iter().zip(1..=9) {
+        assert_eq!(*share, (whole * part).div_ceil(10), "{shares:?} of {whole}");
+    }
+    let differ = before.iter().zip(owners(&world)).filter(|(was, is)| **was != *is).count();
+    let moved = world.stats().services[0].slots.moved - moved;
+    assert_eq!(moved, differ as u64, "slots that moved and moved again");
 }
 
 #[test]
