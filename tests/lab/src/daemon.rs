@@ -93,6 +93,17 @@ impl<'a> Daemon<'a> {
         self.output(&mut self.command("reload"))
     }
 
+    /// Runs one of its commands, which must succeed; returns what it says.
+    pub fn order(&self, name: &str, args: &[&str]) -> Result<String> {
+        let out = self.output(self.command(name).args(args))?;
+        let said = [out.stdout, out.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if !out.status.success() {
+            bail!("{name} {args:?} failed: {said}");
+        }
+        Ok(said)
+    }
+
     fn output(&self, command: &mut Command) -> Result<Output> {
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))
     }
