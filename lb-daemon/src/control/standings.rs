@@ -64,6 +64,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let progress = id.and_then(|id| self.drains.get(&id)).cloned().unwrap_or_default();
         let is_past = self.is_past(deadline);
         let how = match (progress.cut, progress.done) {
+            (Some(0), _) => "its deadline has passed; no flow was seen any more".into(),
             (Some(1), _) => "its deadline has passed: the flow that was left is cut off".into(),
             (Some(cut), _) => {
                 format!("its deadline has passed: {cut} flows that were left are cut off")

@@ -132,22 +132,3 @@ fn a_query_chooses_by_client_backend_and_service() {
     let wrong = found(r#"{"client":"web"}"#).unwrap_err();
     assert_eq!(wrong, FilterError::NoAddress("web".into()));
 }
-
-/// Prints what a pass costs; run with `--ignored --nocapture` in a release build.
-#[test]
-#[ignore = "a measurement"]
-fn a_pass_over_a_million_flows() {
-    let registry = registry(crate::loader::MapSizes::buckets(1 << 20));
-    let tables = registry.tables();
-    let opened = (0..1 << 20).filter(|number| open(&tables, *number, NOW + 1000)).count();
-    for _ in 0..3 {
-        let (mut pass, began) = (Pass::begin(&registry), std::time::Instant::now());
-        while pass.slice(NOW, &mut |_| {}) {}
-        let took = began.elapsed();
-        let flows = pass.finish().flows();
-        println!(
-            "{opened} flows, {flows} counted: {took:?}, {} ns each",
-            took.as_nanos() as u64 / flows
-        );
-    }
-}

@@ -18,6 +18,7 @@ mod packets;
 mod pattern;
 mod report;
 mod slot_maps;
+mod sweep;
 mod tables;
 mod transition;
 mod world;
@@ -87,9 +88,10 @@ fn main() -> Result<()> {
     let tables = tables::measure(&bench.kernel, 51)?;
     let death = death::measure(&kernel::object("LB_EBPF_OBJECT", "lb-ebpf.o")?)?;
     let figures = cases.into_iter().zip(times).map(|(case, times)| figure(case, times)).collect();
+    let sweep = sweep::measure(7)?;
     let moments = transition::simulate()?;
     let complete = args.only.is_none();
-    let report = Report { figures, tables, death, moments, complete };
+    let report = Report { figures, tables, death, sweep, moments, complete };
     if args.json {
         println!("{:#}", report.json());
     } else {

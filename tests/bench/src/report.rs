@@ -7,6 +7,7 @@ use crate::cases::{Case, FLOWS, Path};
 use crate::death::{self, Death};
 use crate::kernel::Target;
 use crate::nat;
+use crate::sweep;
 use crate::tables::{self, Tables};
 use crate::transition::Moment;
 
@@ -22,6 +23,8 @@ pub struct Report {
     pub figures: Vec<Figure>,
     pub tables: Tables,
     pub death: Death,
+    /// Milliseconds of a pass over a million translated flows.
+    pub sweep: f64,
     pub moments: Vec<Moment>,
     /// All cases were measured, so that the targets can be judged.
     pub complete: bool,
@@ -76,6 +79,7 @@ impl Report {
         goal("it returns: marked", self.death.returned, 10.0, "ms");
         goal("the control loop's longest step meanwhile", self.death.away, 10.0, "ms");
         goal("no slot leads to the dead host", self.death.tables, 1000.0, "ms");
+        goal("a pass over 1 M translated flows, every 5 s", self.sweep, 500.0, "ms");
         goals
     }
 
@@ -207,6 +211,7 @@ impl Report {
                 "services": death::SERVICES, "marked": self.death.marked, "returned": self.death.returned,
                 "longest_step": self.death.away, "tables": self.death.tables,
             },
+            "nat_pass_ms": { "flows": sweep::FLOWS, "pass": self.sweep },
             "after_one_change": moments,
             "targets": goals,
         })
