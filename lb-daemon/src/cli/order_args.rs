@@ -11,15 +11,15 @@ use crate::{api::types::Change, config};
 /// Show what has happened: backends, interfaces, reloads, drains, warnings
 ///
 /// One line per event: when (UTC), its number, what happened to whom, by whom and
-/// why. The daemon keeps the last 4096 in memory, and orders of operators beyond
-/// a restart. A reader that is too slow is told how many it missed. Needs root, or
+/// why. The daemon keeps the last 4096 in memory, and who gave which order, or was
+/// refused, beyond a restart. A reader that is too slow is told how many it missed. Needs root, or
 /// membership of the group named by `control.group` in the file.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   lb-daemon events --since 1h
   lb-daemon events --follow --service web
-  lb-daemon events --json | jq -r 'select(.kind == \"drain\") | [.time, .by.user, .reason] | @tsv'
+  lb-daemon events --json | jq -r 'select(.by) | [.time, .by.user, .kind, .backend, .reason] | @tsv'
 
 See `lb-daemon --help` for exit codes.")]
 pub struct Events {

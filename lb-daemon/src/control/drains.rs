@@ -70,6 +70,10 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Backends that are not configured any more and still have a number.
     pub(super) fn removed_of(&self, service: &Service) -> Vec<(IpAddr, u16, Removed)> {
         let Some(known) = self.identity.services.get(&service.name) else { return Vec::new() };
+        // Every configured one has a number. This is asked whenever a probe fails.
+        if known.backends.len() == service.backends.len() {
+            return Vec::new();
+        }
         let configured: HashSet<IpAddr> = service.backends.iter().map(|one| one.address).collect();
         let departed = known.backends.iter().filter(|(address, _)| !configured.contains(address));
         let removed = departed.filter_map(|(address, id)| {

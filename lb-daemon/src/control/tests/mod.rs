@@ -4,5 +4,6 @@ mod adoption;
 mod changes;
 mod drains;
 mod failures;
+mod removal;
 mod translation;
 mod world;

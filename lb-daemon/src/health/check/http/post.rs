@@ -1,7 +1,6 @@
 //! A text posted to a web server: the HTTP of the checks, for what is no probe.
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -36,7 +35,7 @@ impl Poster {
         patience: Duration,
     ) -> Result<(), String> {
         let step = Step::default();
-        match timeout(patience, self.attempt(url, verify, json, &step)).await {
+        match timeout(patience, self.attempt(url, verify, json, (&step, patience))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Failure::Fails(why) | Failure::Gone(why) | Failure::NotMade(why))) => Err(why),
             Err(_) => Err(format!("{step} within {}", milliseconds(patience))),
@@ -48,7 +47,7 @@ impl Poster {
         url: &Url,
         verify: &Verify,
         json: &str,
-        step: &Step,
+        (step, patience): (&Step, Duration),
     ) -> Result<(), Failure> {
         let judged_by = HttpCheck {
             method: Method::Post,
@@ -58,7 +57,7 @@ impl Poster {
             body: None,
         };
         let request = request(url, json);
-        let (stream, address) = connect(url).await?;
+        let (stream, address) = connect(url, patience).await?;
         if !url.tls {
             step.set(Stage::Waiting);
             return exchange(stream, &request, &judged_by, step).await;
@@ -82,18 +81,21 @@ fn request(url: &Url, json: &str) -> String {
     )
 }
 
-/// The first address of the host that accepts.
-async fn connect(url: &Url) -> Result<(TcpStream, IpAddr), Failure> {
+/// The first address of the host that accepts. One that is silent leaves time for
+/// the others.
+async fn connect(url: &Url, patience: Duration) -> Result<(TcpStream, IpAddr), Failure> {
     let found: Vec<SocketAddr> = match lookup_host((url.host.as_str(), url.port)).await {
         Ok(found) => found.collect(),
         Err(error) => return Err(Failure::NotMade(format!("{}: {error}", url.host))),
     };
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let share = patience / u32::try_from(found.len().max(1)).unwrap_or(u32::MAX);
+    let mut failure = Failure::NotMade(format!("{} has no address", url.host));
     for address in found {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok((stream, address.ip())),
-            Err(error) => failure = error,
+        failure = match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok((stream, address.ip())),
+            Ok(Err(error)) => error.into(),
+            Err(_) => Failure::Fails(format!("{address} does not answer")),
         }
     }
-    Err(failure.into())
+    Err(failure)
 }
