@@ -181,7 +181,11 @@ pub struct NatEntry {
     pub hop: NatHop,
     pub backend: u16,
     pub service: u16,
-    pub reserved: u32,
+    /// Of a line that was found: packets that it had counted, and the
+    /// [`NatState`] that it was in.
+    pub packets: u16,
+    pub state: u8,
+    pub reserved: u8,
 }
 
 /// The way back to a client, learned from its packets.
@@ -334,6 +338,8 @@ pub trait NatBody {
             service: self.service(),
             hop: if reverse { self.hop() } else { NatHop::default() },
             began: if reverse { 0 } else { self.began() },
+            packets: 0,
+            state: 0,
             reserved: 0,
         }
     }
@@ -667,7 +673,7 @@ mod tests {
             source: mac_word([6, 5, 4, 3, 2, 1]),
             ifindex: 77,
         };
-        let reverse = NatEntry { to, backend: 0xabcd, service: 0x1234, hop, began: 0, reserved: 0 };
+        let reverse = NatEntry { to, backend: 0xabcd, service: 0x1234, hop, ..NatEntry::default() };
         let body = B::default();
         body.write(&key, &reverse, true);
         assert_eq!((body.key(), body.entry()), (key, reverse));
