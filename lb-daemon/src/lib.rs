@@ -13,6 +13,7 @@ pub mod loader;
 pub mod nat;
 pub mod netlink;
 pub mod notify;
+pub mod passive;
 mod program;
 pub mod slots;
 pub mod state;

@@ -43,9 +43,9 @@ pub use model::{
     Backend, BackendOrder, Check, Config, Control, Discovery, Dns, DnsCheck, DrainTime, ExecCheck,
     Family, Health, HttpCheck, HttpsCheck, Idle, InitialState, Interface, Limits, Method,
     MinHealthy, Mode, NameSource, NatLog, Notify, NotifyWay, OnAllDown, OnBackendDead, OnExit,
-    Origin, OuterSource, Pattern, Payload, Percent, PoolPolicy, PortRange, Ports, Prefix, Probes,
-    Protocol, Question, QuestionKind, Rcode, Record, Scheduler, Seed, Service, Snat, StatusRange,
-    Tunnel, UdpCheck, UdpFlows, Unserved, Url, Verify, XdpMode,
+    Origin, OuterSource, Passive, Pattern, Payload, Percent, PoolPolicy, PortRange, Ports, Prefix,
+    Probes, Protocol, Question, QuestionKind, Rcode, Record, Scheduler, Seed, Service, Snat,
+    StatusRange, Tunnel, UdpCheck, UdpFlows, Unserved, Url, Verify, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::{DEFAULT_WEIGHT, WEIGHT_MAX, default_table_size};

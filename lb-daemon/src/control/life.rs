@@ -60,7 +60,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// A backend as the selection is to see it.
     pub(super) fn candidate(&mut self, service: &Service, backend: &Backend) -> Candidate {
-        let state = self.view.state(service, backend);
+        let state = self.state_of(service, backend);
         let drain = self.drain_of(service, backend);
         let cut = drain.as_ref().is_some_and(|drain| self.is_past(drain.deadline));
         let nominal = self.weight_of(service, backend).into();
@@ -95,9 +95,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         match elapsed.map_or(WHOLE, |elapsed| ramp(elapsed, whole)) {
             WHOLE => {
                 standing.starting = None;
-                WHOLE
+                self.trusted_part(id)
             }
-            part => part,
+            part => part.min(self.trusted_part(id)),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{
     api::types::{BackendState, Decision, Event, EventKind},
     config::{Backend, Service},
     dataplane::DataPlane,
+    health::State,
     slots::SlotMemory,
     state::{Drain, Removed},
 };
@@ -46,7 +47,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 let id = self.id_of(&service.name, backend.address);
                 self.drain_standing(id, drain.deadline, &words(&drain))
             }
-            None => (self.view.state(service, backend).into(), self.reason(service, backend)),
+            None => (self.state_of(service, backend).into(), self.reason(service, backend)),
         }
     }
 
@@ -78,6 +79,10 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// What led to a state that nobody ordered.
     fn reason(&self, service: &Service, backend: &Backend) -> String {
+        let by_probes = matches!(self.view.state(service, backend), State::Failing | State::Dead);
+        if !by_probes && let Some(said) = self.said_by_traffic(service, backend) {
+            return said;
+        }
         match (self.view.status(service, backend), self.view.next_hops.get(&backend.address)) {
             (Some(status), _) => status.reason.clone(),
             (None, Some(Err(error))) if !error.is_own_host() => error.to_string(),

@@ -18,7 +18,9 @@ mod nat;
 mod notify;
 mod service;
 
-pub use backend::{BackendState, BackendStats, HeldStats, LOCAL, NextHopStats, ProbeStats};
+pub use backend::{
+    BackendState, BackendStats, HeldStats, LOCAL, NextHopStats, PassiveStats, ProbeStats,
+};
 pub use change::{Change, Decision, DrainStats, RemovedStats, WeightStats};
 pub use event::{Event, EventKind, EventPage, EventQuery, Who};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};

@@ -217,6 +217,9 @@ fn backend_note(backend: &BackendStats, now: u64) -> String {
     if let Some(part) = backend.slow_start {
         notes.push(format!("starting slowly: {part} % of its weight"));
     }
+    if backend.state == BackendState::Up && backend.passive.is_some_and(|one| one.on_trial) {
+        notes.push(backend.reason.clone());
+    }
     match &backend.next_hop {
         None => notes.push("next hop unknown".to_owned()),
         Some(hop) if hop.interface == LOCAL => notes.push("on this host".to_owned()),

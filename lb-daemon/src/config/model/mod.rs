@@ -29,7 +29,7 @@ pub use notify::{Notify, NotifyWay, Url};
 pub use pattern::{Pattern, Payload};
 pub use policy::{MinHealthy, OnAllDown, Percent, PoolPolicy};
 pub use service::{
-    Backend, BackendOrder, DrainTime, Idle, InitialState, OnBackendDead, Ports, Protocol,
+    Backend, BackendOrder, DrainTime, Idle, InitialState, OnBackendDead, Passive, Ports, Protocol,
     Scheduler, Service, UdpFlows, Unserved,
 };
 

@@ -4,6 +4,7 @@ mod adoption;
 mod changes;
 mod drains;
 mod failures;
+mod passive;
 mod policies;
 mod removal;
 mod translation;

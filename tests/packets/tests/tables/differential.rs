@@ -55,6 +55,8 @@ fn world(random: &mut Random) -> World {
             let flag = flag[random.below(4) as usize];
             let refuse = [0, service_flags::REFUSE][random.below(2) as usize];
             world.change_service(service, |s| s.flags ^= flag | refuse);
+            let repeat_after = [0, 1, 1 << 19][random.below(3) as usize];
+            world.change_service(service, |s| s.repeat_after = repeat_after);
             if random.below(2) == 0 {
                 translate(random, &mut world, service);
             }
