@@ -9,8 +9,8 @@ use aya_ebpf::btf_maps::{
 use aya_ebpf::macros::btf_map;
 use lb_common::abi::{
     self, Backend, BackendCounters, Budget, BudgetState, Evidence, FlowEntry, FlowKey, FragmentKey,
-    FragmentWay, Handoff, NarrowBucket, NatBegin, NatSettings, Peers, Pool, PortBucket, Service,
-    Settings, Totals, VipBucket, WideBucket,
+    FragmentWay, Handoff, NarrowBucket, NatBegin, NatSettings, Peers, Pool, PortBucket, ProbePort,
+    ProbeWay, Service, Settings, Totals, VipBucket, WideBucket,
 };
 use lb_common::datapath::Next;
 
@@ -103,6 +103,12 @@ pub static EVIDENCE: Array<Evidence, { abi::MAX_BACKENDS as usize }, MAPPED> = A
 /// Cells, see `abi::SynCell`.
 #[btf_map]
 pub static SYN_SKETCH: Array<u64, { abi::SYN_CELLS as usize }> = Array::new();
+
+#[btf_map]
+pub static PROBE_WAYS: Array<ProbeWay, { abi::MAX_PROBE_WAYS as usize }, MAPPED> = Array::new();
+
+#[btf_map]
+pub static PROBE_PORTS: Array<ProbePort, { abi::PROBE_PORTS as usize }, MAPPED> = Array::new();
 
 /// VIPs that sockets of this host named.
 #[btf_map]

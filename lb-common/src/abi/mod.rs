@@ -13,6 +13,7 @@ mod nat;
 mod owners;
 mod peers;
 mod ports;
+pub mod probe;
 mod service;
 mod settings;
 mod slot;
@@ -31,6 +32,7 @@ pub use nat::{
 pub use owners::{Owners, SEE_WORD, SLOTS_PER_OWNERS, SlotStore};
 pub use peers::{PEERS, Peer, Peers};
 pub use ports::{PORT_WAYS, PortBucket, PortEntry};
+pub use probe::{MAX_PROBE_WAYS, PROBE_PORTS, ProbePort, ProbeWay};
 pub use service::{Service, Table, service_flags};
 pub use settings::{Budget, BudgetState, Settings, features};
 pub use slot::{ASK_OLD, NO_BACKEND, SlotWord};
@@ -63,6 +65,8 @@ pub mod map_names {
     pub const HANDOFF: &str = "HANDOFF";
     pub const PROGRAMS: &str = "PROGRAMS";
     pub const FRAGMENTS: &str = "FRAGMENTS";
+    pub const PROBE_WAYS: &str = "PROBE_WAYS";
+    pub const PROBE_PORTS: &str = "PROBE_PORTS";
     pub const SOCKET_PEERS: &str = "SOCKET_PEERS";
     pub const EVIDENCE: &str = "EVIDENCE";
     pub const SYN_SKETCH: &str = "SYN_SKETCH";

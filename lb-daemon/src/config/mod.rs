@@ -45,7 +45,7 @@ pub use model::{
     MinHealthy, Mode, NameSource, NatLog, Notify, NotifyWay, OnAllDown, OnBackendDead, OnExit,
     Origin, OuterSource, Passive, Pattern, Payload, Percent, PoolPolicy, PortRange, Ports, Prefix,
     Probes, Protocol, Question, QuestionKind, Rcode, Record, Scheduler, Seed, Service, Snat,
-    StatusRange, Tunnel, UdpCheck, UdpFlows, Unserved, Url, Verify, XdpMode,
+    StatusRange, Tunnel, UdpCheck, UdpFlows, Unserved, Url, Verify, Via, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::{DEFAULT_WEIGHT, WEIGHT_MAX, default_table_size};

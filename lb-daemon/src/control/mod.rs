@@ -30,6 +30,7 @@ mod life;
 mod lingering;
 mod orders;
 mod passive;
+mod probe_ways;
 mod refresh;
 mod refusals;
 mod selection;
@@ -59,6 +60,7 @@ use crate::{
     config::Config,
     dataplane::{DataPlane, PortTable, Ticks, VipTable},
     events::Journal,
+    health::path::Ways,
     nat::Registry,
     passive::Watches,
     slots::{Engine, SlotMemory, SlotSpace},
@@ -76,6 +78,7 @@ pub use ways::problems as way_problems;
 use backups::Backups;
 use drains::Drains;
 use lingering::{FormerMode, RestingEntry};
+use probe_ways::ProbeWays;
 use selection::Selection;
 use serving::Reported;
 use standings::Standings;
@@ -140,6 +143,7 @@ pub struct Controller<P, M> {
     standings: Standings,
     watches: Watches,
     ejections_file: EjectionsFile,
+    probe_ways: ProbeWays,
 }
 
 /// A configured service, as it is.
@@ -171,12 +175,15 @@ pub struct Parts<P, M> {
     pub config: Config,
     pub nat: Arc<Registry>,
     pub journal: Journal,
+    /// Told to the prober.
+    pub ways: Arc<Ways>,
 }
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Takes over what is in the maps. `fresh`: they are new and empty.
     pub fn new(parts: Parts<P, M>, fresh: bool) -> Result<Self, ControlError> {
-        let Parts { plane, slots, slot_space, state_file, identity, config, nat, journal } = parts;
+        let Parts { plane, slots, slot_space, state_file, identity, config, nat, journal, ways } =
+            parts;
         let overrides_file = OverridesFile::beside(state_file.path());
         let overrides = overrides_file.read()?;
         overrides.trail().into_iter().cloned().for_each(|event| journal.keep(event));
@@ -213,7 +220,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             standings: Standings::new(),
             watches: Watches::restored(ejections_file.read()),
             ejections_file,
+            probe_ways: ProbeWays::new(ways),
         };
+        controller.clear_probe_ways();
         if fresh {
             controller.identity.begin_anew(&controller.config);
         }

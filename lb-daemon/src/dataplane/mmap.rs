@@ -13,8 +13,8 @@ use std::{
 };
 
 use lb_common::abi::{
-    Backend, EVIDENCE_LEN, NatSettings, Owners, Pool, PortBucket, PortEntry, Service, Settings,
-    SlotWord, VipBucket, VipEntry,
+    Backend, EVIDENCE_LEN, NatSettings, Owners, Pool, PortBucket, PortEntry, ProbePort, ProbeWay,
+    Service, Settings, SlotWord, VipBucket, VipEntry,
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -52,7 +52,9 @@ words!(
     Backend,
     NatSettings,
     Pool,
-    [u64; EVIDENCE_LEN]
+    [u64; EVIDENCE_LEN],
+    ProbePort,
+    ProbeWay
 );
 
 /// All words of a value.

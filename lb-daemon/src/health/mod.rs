@@ -10,6 +10,7 @@
 //! - [`check`]: one probe and what its outcome means; a file for each type.
 //! - [`check::Poster`]: posts what is not a probe, by the same means.
 //! - [`latency`]: how long they take (pure).
+//! - [`path`]: probes to the VIP, the way that clients' packets take.
 //! - [`prober`]: runs all targets and sends a [`HealthEvent`] per change.
 
 mod check;
@@ -17,6 +18,7 @@ mod damping;
 mod latency;
 mod limits;
 mod pace;
+pub mod path;
 mod prober;
 mod state;
 mod target;
@@ -25,4 +27,4 @@ pub use check::Poster;
 pub use latency::Latency;
 pub use prober::{HealthEvent, Probed, Prober, Status};
 pub use state::State;
-pub use target::Target;
+pub use target::{PathTarget, Target};

@@ -15,6 +15,7 @@ use std::{
 };
 
 use tokio::{
+    runtime::Handle,
     sync::{Notify, Semaphore, mpsc::UnboundedSender},
     task::AbortHandle,
     time::{Instant, sleep_until},
@@ -27,6 +28,7 @@ use super::{
     latency::Latency,
     limits,
     pace::Pace,
+    path::Path,
     state::{Change, Held, Machine, Outcome, State},
     target::Target,
 };
@@ -92,10 +94,11 @@ struct Entry {
 }
 
 impl Prober {
-    /// Raises the limit of open files and probes. Must be
-    /// called within a tokio runtime, like [`Prober::set_targets`].
-    pub fn new(events: UnboundedSender<HealthEvent>) -> Self {
-        Self::with(Checks::new(), limits::concurrent_probes(), events)
+    /// Raises the limit of open files and probes. `path`: for targets that are
+    /// probed through the data path. Must be called within a tokio runtime, like
+    /// [`Prober::set_targets`].
+    pub fn new(events: UnboundedSender<HealthEvent>, path: Option<Arc<Path>>) -> Self {
+        Self::with(Checks::new(path), limits::concurrent_probes(), events)
     }
 }
 
@@ -129,9 +132,9 @@ impl<P: Probe> Prober<P> {
             if !targets.contains_key(&target) {
                 let target = Arc::new(target);
                 let hurry = Arc::new(Notify::new());
-                let task = run(self.shared.clone(), target.clone(), hurry.clone());
-                let task = tokio::spawn(task).abort_handle();
-                targets.insert(target.clone(), Entry::new(&target, task, hurry));
+                let home = self.shared.probe.home(&target).unwrap_or_else(Handle::current);
+                let task = home.spawn(run(self.shared.clone(), target.clone(), hurry.clone()));
+                targets.insert(target.clone(), Entry::new(&target, task.abort_handle(), hurry));
             }
         }
     }

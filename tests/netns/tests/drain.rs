@@ -197,7 +197,8 @@ fn an_operator_declares_a_backend_dead() {
         (0..30).map(|_| open()).partition(|conversation| conversation.partner == "web-2");
     assert!(!dead.is_empty() && !alive.is_empty());
     let host = backend(2).to_string();
-    let said = order(&daemon, "drain", &["--host", &host, "--now", "--reason", "broken disk"]);
+    let words = ["--host", &host, "--now", "--reason", "broken disk"];
+    let said = daemon.order("drain", &words).unwrap();
     assert!(said.contains("treated as a dead backend's"), "{said}");
     daemon.wait_for("it is out", |stats| is_out(stats, "web-2")).unwrap();
     for mut conversation in dead {

@@ -13,11 +13,11 @@
 mod egress;
 mod evidence;
 mod fragment;
-mod icmp;
+pub(super) mod icmp;
 mod icmp_families;
 mod open;
 pub mod own_host;
-mod rewrite;
+pub(super) mod rewrite;
 
 pub use fragment::process as follow_fragment;
 pub use open::open;
@@ -98,7 +98,7 @@ pub(super) fn hand_over<T: Tables>(
 
 /// [`Handoff::kind`].
 #[inline(always)]
-const fn number_of(kind: Option<PacketKind>) -> u8 {
+pub(super) const fn number_of(kind: Option<PacketKind>) -> u8 {
     match kind {
         Some(PacketKind::Syn) => 0,
         Some(PacketKind::Data) => 1,
@@ -111,7 +111,7 @@ const fn number_of(kind: Option<PacketKind>) -> u8 {
 
 impl Handoff {
     #[inline(always)]
-    fn arrival(&self) -> Arrival {
+    pub(super) fn arrival(&self) -> Arrival {
         let network = Network {
             v6: self.v6 != 0,
             length: self.length as usize,
@@ -124,7 +124,7 @@ impl Handoff {
     }
 
     #[inline(always)]
-    const fn packet_kind(&self) -> Option<PacketKind> {
+    pub(super) const fn packet_kind(&self) -> Option<PacketKind> {
         match self.kind {
             0 => Some(PacketKind::Syn),
             1 => Some(PacketKind::Data),

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use super::{
     super::{
-        BackendKey, Check, Health, Mode, OuterSource, Ports, Probes, Protocol, Seed, Unserved,
+        BackendKey, Check, Health, Mode, OuterSource, Ports, Probes, Protocol, Seed, Unserved, Via,
         check, effective_yaml, parse,
     },
     BACKENDS, VIP, good, with_service,
@@ -39,6 +39,7 @@ services:
     assert_eq!(service.protocols, [Protocol::Tcp, Protocol::Udp]);
     let expected = Probes {
         check: Arc::new(Check::Tcp),
+        via: Via::Path,
         port: Some(8080),
         interval: Duration::from_secs(2),
         timeout: Duration::from_millis(500),

@@ -6,6 +6,7 @@ mod drains;
 mod failures;
 mod passive;
 mod policies;
+mod probe_ways;
 mod removal;
 mod translation;
 mod world;

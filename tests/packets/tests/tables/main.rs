@@ -17,5 +17,6 @@ mod nat_life;
 mod nat_size;
 mod own_host;
 mod policies;
+mod probe;
 mod transition;
 mod tunnel;

@@ -11,28 +11,28 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 pub use self::post::Poster;
 use self::response::{Judge, Verdict};
-use super::{Failure, Stage, Step, tcp, tls};
+use super::{Endpoint, Failure, Stage, Step, tcp, tls};
 use crate::config::{HttpCheck, HttpsCheck};
 
 const READ_AT_ONCE: usize = 8192;
 
-pub async fn plain(address: SocketAddr, check: &HttpCheck, step: &Step) -> Result<(), Failure> {
-    let stream = tcp::connect(address).await?;
-    exchange(stream, &request(address, 80, check), check, step).await
+pub async fn plain(endpoint: &Endpoint, check: &HttpCheck, step: &Step) -> Result<(), Failure> {
+    let stream = tcp::connect(endpoint).await?;
+    exchange(stream, &request(endpoint.name, 80, check), check, step).await
 }
 
 pub async fn over_tls(
-    address: SocketAddr,
+    endpoint: &Endpoint,
     check: &HttpsCheck,
     trust: &tls::Trust,
     step: &Step,
 ) -> Result<(), Failure> {
     let config = trust.config(&check.verify).await?;
-    let stream = tcp::connect(address).await?;
+    let stream = tcp::connect(endpoint).await?;
     step.set(Stage::Handshaking);
     let name = check.server_name.as_deref().or(check.http.host.as_deref());
-    let stream = tls::handshake(stream, config, name, address.ip()).await?;
-    exchange(stream, &request(address, 443, &check.http), &check.http, step).await
+    let stream = tls::handshake(stream, config, name, endpoint.name.ip()).await?;
+    exchange(stream, &request(endpoint.name, 443, &check.http), &check.http, step).await
 }
 
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
