@@ -60,7 +60,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Whether it gets new connections, whatever is known from the traffic.
     fn takes(&self, service: &Service, backend: &Backend) -> bool {
         let weight = self.weight_of(service, backend).into();
-        let state = self.view.state(service, backend);
+        let (state, _) = self.view.state(service, backend);
         let backup = backend.backup;
         let candidate =
             Candidate { nominal: weight, weight, part: WHOLE, state, cut: false, backup };
@@ -102,10 +102,14 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// A backend that is taken out.
     pub(super) fn ejection(&self, service: &Service, backend: &Backend) -> Option<&Ejection> {
+        self.ejection_of(service, self.id_of(&service.name, backend.address))
+    }
+
+    fn ejection_of(&self, service: &Service, id: Option<u16>) -> Option<&Ejection> {
         if service.passive != Passive::On {
             return None;
         }
-        match self.watches.standing(self.id_of(&service.name, backend.address)?) {
+        match self.watches.standing(id?) {
             Standing::Out(ejection) => Some(ejection),
             Standing::In | Standing::OnTrial(_) => None,
         }
@@ -113,11 +117,15 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// The state by probes and by traffic.
     pub(super) fn state_of(&self, service: &Service, backend: &Backend) -> State {
-        match self.view.state(service, backend) {
-            State::Up | State::Unknown if self.ejection(service, backend).is_some() => {
-                State::Failing
-            }
-            probed => probed,
+        let (probed, _) = self.view.state(service, backend);
+        self.judged(service, self.id_of(&service.name, backend.address), probed)
+    }
+
+    /// The same, of a state that probes say.
+    pub(super) fn judged(&self, service: &Service, id: Option<u16>, probed: State) -> State {
+        match probed {
+            State::Up | State::Unknown if self.ejection_of(service, id).is_some() => State::Failing,
+            _ => probed,
         }
     }
 

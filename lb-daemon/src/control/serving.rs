@@ -29,15 +29,13 @@ impl Reported {
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Who is to get the service's new flows.
-    pub(super) fn choose(&mut self, service: &Service) -> Selection {
-        let backends = service.backends.iter();
-        let candidates: Vec<_> = backends.map(|one| self.candidate(service, one)).collect();
-        self.report(service, &candidates);
+    pub(super) fn choose(&mut self, service: &Service, candidates: &[Candidate]) -> Selection {
+        self.report(service, candidates);
         let (initial, policy) = (service.initial_state, &service.policy);
-        let wanted = wants_backups(&candidates, initial, policy);
+        let wanted = wants_backups(candidates, initial, policy);
         let live = self.services.entry(service.name.clone()).or_default();
         let used = live.backups.follow(wanted, self.view.time);
-        select(&candidates, initial, policy, used)
+        select(candidates, initial, policy, used)
     }
 
     /// Notes whether there are as many healthy backends as the service wants.
