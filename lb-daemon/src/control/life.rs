@@ -19,6 +19,16 @@ use crate::{
 /// Steps from nothing to the full weight.
 const STEPS: u64 = 10;
 
+/// A backend as it is when it is looked at.
+pub struct Seen {
+    pub id: Option<u16>,
+    /// Probes have said something of it.
+    pub probed: bool,
+    /// Somebody wants it out.
+    pub drained: bool,
+    pub candidate: Candidate,
+}
+
 /// Per cent of its weight that a backend has `elapsed` seconds into a slow start.
 fn ramp(elapsed: u64, whole: u64) -> u32 {
     if elapsed >= whole {
@@ -58,24 +68,34 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         set.map_or(backend.weight, |set| set.weight)
     }
 
-    /// A backend as the selection is to see it.
-    pub(super) fn candidate(&mut self, service: &Service, backend: &Backend) -> Candidate {
-        let state = self.view.state(service, backend);
+    /// A backend as it is now. `runs`: its service does.
+    pub(super) fn see(
+        &mut self,
+        service: &Service,
+        backend: &Backend,
+        (id, runs): (Option<u16>, bool),
+    ) -> Seen {
+        let (state, probed) = self.view.state(service, backend);
         let drain = self.drain_of(service, backend);
-        let cut = drain.as_ref().is_some_and(|drain| self.is_past(drain.deadline));
-        let weight = if drain.is_some() { 0 } else { self.weight_of(service, backend).into() };
+        let drained = drain.is_some();
+        let cut = drain.is_some_and(|drain| self.is_past(drain.deadline));
+        let weight = if drained { 0 } else { self.weight_of(service, backend).into() };
         let mut candidate = Candidate { weight, part: WHOLE, state, cut };
         let selectable = candidate.is_up(service.initial_state);
-        candidate.part = self.start_slowly(service, backend, selectable);
-        candidate
+        if let Some(id) = id {
+            candidate.part = self.start_slowly(service, (id, runs), selectable);
+        }
+        Seen { id, probed, drained, candidate }
     }
 
     /// Per cent of its weight that a backend has by now.
-    fn start_slowly(&mut self, service: &Service, backend: &Backend, selectable: bool) -> u32 {
+    fn start_slowly(
+        &mut self,
+        service: &Service,
+        (id, service_runs): (u16, bool),
+        selectable: bool,
+    ) -> u32 {
         let time = self.view.time;
-        // All backends of a new service start together.
-        let service_runs = self.services.get(&service.name).is_some_and(|live| live.ready);
-        let Some(id) = self.id_of(&service.name, backend.address) else { return WHOLE };
         let standing = self.standings.entry(id).or_insert_with(|| Standing {
             state: BackendState::Unknown,
             since: time,

@@ -4,7 +4,7 @@
 //! table is made: a dead backend's flows are answered within milliseconds, even
 //! when a thousand services are to be moved off it.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use lb_common::{
     abi::{backend_flags as flag, service_flags},
@@ -14,7 +14,8 @@ use lb_common::{
 use super::{
     ControlError, Controller,
     backend_entry::{Wanted, entry},
-    selection::{Selection, select},
+    life::Seen,
+    selection::select,
     translation::Marks,
     view::{Status, target},
 };
@@ -80,13 +81,14 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let Some(known) = self.identity.services.get(&service.name) else { return };
         let (service_id, mut ids) = (known.id, known.backends.clone());
         let mut changed = false;
-        let selection = self.select(service);
-        self.note_standings(service);
-        self.note_removed(service);
-        for (backend, health) in service.backends.iter().zip(&selection.health) {
+        let seen = self.look(service, &ids);
+        let candidates: Vec<_> = seen.iter().map(|one| one.candidate).collect();
+        let selection = select(&candidates, service.initial_state);
+        let backends = service.backends.iter().zip(&seen);
+        for ((backend, seen), health) in backends.zip(&selection.health) {
             let Some(id) = ids.remove(&backend.address) else { continue };
             let (mode, address, health) = (&service.mode, backend.address, *health);
-            let probed = self.view.status(service, backend).is_some();
+            let probed = seen.probed;
             let port = backend.port.unwrap_or(0);
             let subject = Subject { service_id, id, mode, address, port, health, probed };
             changed |= self.put(&subject, now);
@@ -103,6 +105,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         if changed {
             self.queue.insert(service.name.clone());
         }
+        self.note_standings(service, &seen);
+        self.note_removed(service);
         let live = self.services.entry(service.name.clone()).or_default();
         if live.selection.as_ref() != Some(&selection) {
             let was_open = live.selection.as_ref().is_some_and(|before| before.fail_open);
@@ -115,10 +119,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         }
     }
 
-    fn select(&mut self, service: &Service) -> Selection {
-        let backends = service.backends.iter();
-        let candidates: Vec<_> = backends.map(|one| self.candidate(service, one)).collect();
-        select(&candidates, service.initial_state)
+    /// Looked at once for all that follows: where a host dies that serves in a
+    /// thousand services, every look counts.
+    fn look(&mut self, service: &Service, ids: &BTreeMap<IpAddr, u16>) -> Vec<Seen> {
+        // All backends of a new service start together.
+        let runs = self.services.get(&service.name).is_some_and(|live| live.ready);
+        let seen = |one| self.see(service, one, (ids.get(&one.address).copied(), runs));
+        service.backends.iter().map(seen).collect()
     }
 
     /// Nobody probes it any more: as it was, unless the kernel knows worse.

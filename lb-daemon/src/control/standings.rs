@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use super::{Controller, snapshot::since};
+use super::{Controller, life::Seen, snapshot::since};
 use crate::{
     api::types::{BackendState, Decision, Event, EventKind},
     config::{Backend, Service},
@@ -46,7 +46,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                 let id = self.id_of(&service.name, backend.address);
                 self.drain_standing(id, drain.deadline, &words(&drain))
             }
-            None => (self.view.state(service, backend).into(), self.reason(service, backend)),
+            None => (self.view.state(service, backend).0.into(), self.reason(service, backend)),
         }
     }
 
@@ -86,9 +86,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     }
 
     /// Tells of backends whose state is another one now.
-    pub(super) fn note_standings(&mut self, service: &Service) {
-        for backend in &service.backends {
-            let Some(id) = self.id_of(&service.name, backend.address) else { continue };
+    pub(super) fn note_standings(&mut self, service: &Service, seen: &[Seen]) {
+        for (backend, seen) in service.backends.iter().zip(seen) {
+            let Some(id) = seen.id else { continue };
+            let was = self.standings.get(&id).map(|standing| standing.state);
+            if !seen.drained && was == Some(seen.candidate.state.into()) {
+                continue;
+            }
             let (state, reason) = self.standing(service, backend);
             let Backend { name, address, .. } = backend;
             let subject = Subject { id, service: &service.name, backend: name, address: *address };

@@ -95,13 +95,16 @@ impl View {
     }
 
     /// A backend's state: what probes say, or, without probes, whether the
-    /// kernel still reaches its neighbour.
-    pub fn state(&self, service: &Service, backend: &Backend) -> State {
+    /// kernel still reaches its neighbour; and whether probes have said it.
+    pub fn state(&self, service: &Service, backend: &Backend) -> (State, bool) {
         match target(service, backend) {
-            Some(target) => self.statuses.get(&target).map_or(State::Unknown, |s| s.state),
+            Some(target) => {
+                let status = self.statuses.get(&target);
+                (status.map_or(State::Unknown, |status| status.state), status.is_some())
+            }
             None => match self.next_hops.get(&backend.address) {
-                Some(Err(error)) if error.is_dead() => State::Dead,
-                _ => State::Unknown,
+                Some(Err(error)) if error.is_dead() => (State::Dead, false),
+                _ => (State::Unknown, false),
             },
         }
     }
