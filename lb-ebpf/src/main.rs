@@ -10,6 +10,7 @@ mod maps;
 mod nat;
 mod own_host;
 mod packet;
+mod probe;
 mod tables;
 mod verdict;
 
@@ -17,8 +18,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use lb_common::abi::Totals;
-use lb_common::datapath::{self, Outcome, Verdict};
+use lb_common::datapath;
 
 /// The data path.
 #[xdp]
@@ -27,7 +27,7 @@ pub fn lb_xdp(ctx: XdpContext) -> u32 {
     // SAFETY: a per-CPU element; XDP programs are not preempted by each other.
     unsafe { (*totals).received += 1 };
     let verdict = datapath::process(&mut packet::Frame::new(&ctx), &tables::Maps {});
-    finish(&ctx, verdict, totals)
+    verdict::finish(&ctx, verdict, totals)
 }
 
 /// Finds translated flows. Packets come from `lb_xdp`.
@@ -36,7 +36,7 @@ pub fn lb_nat(ctx: XdpContext) -> u32 {
     let Some(totals) = maps::TOTALS.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
     let Some(handoff) = nat::handoff() else { return xdp_action::XDP_ABORTED };
     let verdict = datapath::nat::process(&mut packet::Frame::new(&ctx), &tables::Maps {}, handoff);
-    finish(&ctx, verdict, totals)
+    verdict::finish(&ctx, verdict, totals)
 }
 
 /// Opens translated flows. Packets come from `lb_nat`.
@@ -53,7 +53,7 @@ pub fn lb_open(ctx: XdpContext) -> u32 {
 pub fn lb_fragment(ctx: XdpContext) -> u32 {
     let Some(totals) = maps::TOTALS.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
     let verdict = datapath::nat::follow_fragment(&mut packet::Frame::new(&ctx), &tables::Maps {});
-    finish(&ctx, verdict, totals)
+    verdict::finish(&ctx, verdict, totals)
 }
 
 /// Takes packets past translation. They come from `lb_nat`, counted already.
@@ -62,16 +62,6 @@ pub fn lb_direct(ctx: XdpContext) -> u32 {
     let Some(totals) = maps::TOTALS.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
     let verdict = datapath::process(&mut packet::Frame::new(&ctx), &tables::Direct {});
     verdict::conclude(&ctx, verdict, totals)
-}
-
-/// Hands the packet on, or concludes.
-#[inline(always)]
-fn finish(ctx: &XdpContext, verdict: Verdict, totals: *mut Totals) -> u32 {
-    if verdict.outcome() == Outcome::Next {
-        // SAFETY: the context is the one the kernel passed.
-        unsafe { maps::PROGRAMS.tail_call(ctx, verdict.next_program()) };
-    }
-    verdict::conclude(ctx, verdict, totals)
 }
 
 /// The clock of the data path, for the daemon: run by `BPF_PROG_TEST_RUN`, its

@@ -9,8 +9,8 @@ use aya_ebpf::btf_maps::{
 use aya_ebpf::macros::btf_map;
 use lb_common::abi::{
     self, Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, FragmentKey,
-    FragmentWay, Handoff, NarrowBucket, NatBegin, NatSettings, Peers, Pool, PortBucket, Service,
-    Settings, Totals, VipBucket, WideBucket,
+    FragmentWay, Handoff, NarrowBucket, NatBegin, NatSettings, Peers, Pool, PortBucket, ProbePort,
+    ProbeWay, Service, Settings, Totals, VipBucket, WideBucket,
 };
 use lb_common::datapath::Next;
 
@@ -95,6 +95,12 @@ pub static WIDE: Array<WideBucket, 1, MAPPED> = Array::new();
 
 #[btf_map]
 pub static WIDE_NEW: Array<WideBucket, 1, MAPPED> = Array::new();
+
+#[btf_map]
+pub static PROBE_WAYS: Array<ProbeWay, { abi::MAX_PROBE_WAYS as usize }, MAPPED> = Array::new();
+
+#[btf_map]
+pub static PROBE_PORTS: Array<ProbePort, { abi::PROBE_PORTS as usize }, MAPPED> = Array::new();
 
 /// VIPs that sockets of this host named.
 #[btf_map]

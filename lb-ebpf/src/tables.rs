@@ -12,11 +12,13 @@ use lb_common::hash::FlowWords;
 use crate::flows::KernelFlow;
 use crate::{maps, nat};
 
-/// The maps; for packets that go past translation with `TRANSLATES` false.
-pub struct All<const TRANSLATES: bool> {}
+/// The maps; for packets that go past translation with `TRANSLATES` false, and
+/// for those that are no traffic of clients with `COUNTS` false.
+pub struct All<const TRANSLATES: bool, const COUNTS: bool> {}
 
-pub type Maps = All<true>;
-pub type Direct = All<false>;
+pub type Maps = All<true, true>;
+pub type Direct = All<false, true>;
+pub type Uncounted = All<false, false>;
 
 #[inline(always)]
 pub fn slot_word(index: u32) -> Option<SlotWord> {
@@ -32,7 +34,7 @@ pub fn now() -> u64 {
     unsafe { bpf_jiffies64() }
 }
 
-impl<const TRANSLATES: bool> Tables for All<TRANSLATES> {
+impl<const TRANSLATES: bool, const COUNTS: bool> Tables for All<TRANSLATES, COUNTS> {
     const TRANSLATES: bool = TRANSLATES;
     type Flow<'a> = KernelFlow<'a>;
 
@@ -70,6 +72,9 @@ impl<const TRANSLATES: bool> Tables for All<TRANSLATES> {
 
     #[inline(always)]
     fn count(&self, id: u16, bytes: usize, new_connection: bool) {
+        if !COUNTS {
+            return;
+        }
         let Some(counters) = maps::BACKEND_STATS.get_ptr_mut(id as u32) else { return };
         // SAFETY: a per-CPU element; XDP programs are not preempted by each other.
         unsafe {
@@ -81,6 +86,9 @@ impl<const TRANSLATES: bool> Tables for All<TRANSLATES> {
 
     #[inline(never)]
     fn count_unresolved(&self, id: u16) {
+        if !COUNTS {
+            return;
+        }
         if let Some(counters) = maps::BACKEND_STATS.get_ptr_mut(id as u32) {
             // SAFETY: as in `count`.
             unsafe { (*counters).unresolved += 1 };

@@ -8,7 +8,18 @@ use lb_common::abi::{Budget, Totals};
 use lb_common::datapath::{Outcome, Tables, Verdict};
 use lb_common::reason::DropReason;
 
+use crate::maps;
 use crate::tables::Maps;
+
+/// Hands the packet on, or concludes.
+#[inline(always)]
+pub fn finish(ctx: &XdpContext, verdict: Verdict, totals: *mut Totals) -> u32 {
+    if verdict.outcome() == Outcome::Next {
+        // SAFETY: the context is the one the kernel passed.
+        unsafe { maps::PROGRAMS.tail_call(ctx, verdict.next_program()) };
+    }
+    conclude(ctx, verdict, totals)
+}
 
 /// Every packet passes here once: `forwarded`, `passed` or one of `dropped`.
 #[inline(always)]

@@ -12,6 +12,7 @@ mod nat;
 mod owners;
 mod peers;
 mod ports;
+pub mod probe;
 mod service;
 mod settings;
 mod slot;
@@ -29,13 +30,14 @@ pub use nat::{
 pub use owners::{Owners, SEE_WORD, SLOTS_PER_OWNERS, SlotStore};
 pub use peers::{PEERS, Peer, Peers};
 pub use ports::{PORT_WAYS, PortBucket, PortEntry};
+pub use probe::{MAX_PROBE_WAYS, PROBE_PORTS, ProbePort, ProbeWay};
 pub use service::{Service, Table, service_flags};
 pub use settings::{Budget, BudgetState, Settings, features};
 pub use slot::{ASK_OLD, NO_BACKEND, SlotWord};
 pub use vip::{Unserved, VIP_WAYS, VipBucket, VipEntry};
 
 /// Version of everything in this module.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Names of the maps in the object (at most 15 bytes: the kernel cuts the rest).
 pub mod map_names {
@@ -61,6 +63,8 @@ pub mod map_names {
     pub const HANDOFF: &str = "HANDOFF";
     pub const PROGRAMS: &str = "PROGRAMS";
     pub const FRAGMENTS: &str = "FRAGMENTS";
+    pub const PROBE_WAYS: &str = "PROBE_WAYS";
+    pub const PROBE_PORTS: &str = "PROBE_PORTS";
     pub const SOCKET_PEERS: &str = "SOCKET_PEERS";
 }
 

@@ -26,7 +26,7 @@ pub const VIP_WAYS: usize = 2;
 pub struct VipEntry {
     /// The address as two native u64 read from its 16 bytes; IPv4 is v4-mapped.
     pub address: [u64; 2],
-    /// Used (bit 63) | not a VIP (36) | backend of `dnat` (35) | source of `nat`
+    /// Used (bit 63) | source of probes (37) | not a VIP (36) | backend of `dnat` (35) | source of `nat`
     /// (34) | any-port service for UDP (33), TCP (32) | policy (16..24) | id
     /// (0..16). 0: free.
     pub meta: u64,
@@ -40,6 +40,7 @@ impl VipEntry {
     const NAT_SOURCE: u64 = 1 << 34;
     const DNAT_BACKEND: u64 = 1 << 35;
     const NO_VIP: u64 = 1 << 36;
+    const PROBE_SOURCE: u64 = 1 << 37;
     /// `meta` of an address that is no VIP.
     pub const NOT_A_VIP: u64 = Self::USED | Self::NO_VIP | (Unserved::Pass as u64) << 16;
 
@@ -63,6 +64,17 @@ impl VipEntry {
     /// `meta`, of a backend whose answers carry the client's address.
     pub const fn with_dnat_backend(meta: u64) -> u64 {
         meta | Self::DNAT_BACKEND
+    }
+
+    /// `meta`, of an address that probes through the data path leave from.
+    pub const fn with_probe_source(meta: u64) -> u64 {
+        meta | Self::PROBE_SOURCE
+    }
+
+    /// Whether answers to such probes arrive under this destination.
+    #[inline(always)]
+    pub const fn is_probe_source(meta: u64) -> bool {
+        meta & Self::PROBE_SOURCE != 0
     }
 
     /// Whether answers to translated flows arrive under this destination.

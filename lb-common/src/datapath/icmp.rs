@@ -26,16 +26,22 @@ pub fn message<P: Packet, T: Tables>(
     match (arrival.network.v6, kind) {
         (false, 8) => Err(echo(packet, tables, arrival, 0)),
         (true, 128) => Err(echo(packet, tables, arrival, 129)),
-        (false, 3 | 11 | 12) | (true, 1..=4) => error(packet, tables, arrival),
+        (v6, kind) if is_error(v6, kind) => error(packet, tables, arrival),
         // Multicast listener and neighbour discovery.
         (true, 130..=137 | 143) => Err(Verdict::PASS),
         _ => Err(not_ours(arrival, DropReason::IcmpOther)),
     }
 }
 
+/// Whether this type of message is an error.
+#[inline(always)]
+pub const fn is_error(v6: bool, kind: u8) -> bool {
+    matches!((v6, kind), (false, 3 | 11 | 12) | (true, 1..=4))
+}
+
 /// The type of the message, if its header is whole.
 #[inline(always)]
-fn kind<P: Packet>(packet: &P, arrival: &Arrival) -> Option<u8> {
+pub fn kind<P: Packet>(packet: &P, arrival: &Arrival) -> Option<u8> {
     if !arrival.holds(HEADER) {
         return None;
     }
@@ -158,18 +164,18 @@ fn error<P: Packet, T: Tables>(
 
 /// What an ICMP error says of the packet it is about.
 #[derive(Default)]
-struct Quoted {
-    source: [u64; 2],
-    destination: [u64; 2],
-    protocol: u8,
+pub struct Quoted {
+    pub source: [u64; 2],
+    pub destination: [u64; 2],
+    pub protocol: u8,
     /// In the order of the client's own packets: the reverse of the quoted.
-    ports: [u8; 4],
+    pub ports: [u8; 4],
 }
 
 /// The first 8 bytes of the quoted TCP or UDP suffice. `false`: cut short, a
 /// later fragment, or of another protocol.
 #[inline(never)]
-fn read_quoted<P: Packet>(packet: &P, arrival: &Arrival, quoted: &mut Quoted) -> bool {
+pub fn read_quoted<P: Packet>(packet: &P, arrival: &Arrival, quoted: &mut Quoted) -> bool {
     let start = arrival.upper + HEADER;
     let upper = if arrival.network.v6 {
         quoted_v6(packet, start, quoted)

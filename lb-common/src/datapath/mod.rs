@@ -5,6 +5,7 @@
 //!                   │           (slot,    (next hop, (IP in IP)
 //!                   │            flow)     MTU, MAC)
 //!                   ├─ nat: another program, for translated flows
+//!                   ├─ probe: another, for answers to probes
 //!                   ├─ icmp: echo, errors about flows
 //!                   └─ answer: reset, unreachable, too big
 //! ```
@@ -21,6 +22,7 @@ mod icmp;
 pub mod local_client;
 pub mod nat;
 mod parse;
+pub mod probe;
 mod select;
 mod tunnel;
 mod verdict;
@@ -222,6 +224,10 @@ struct Subject {
 
 #[inline(always)]
 fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arrival) -> Verdict {
+    // Packets that go past translation have been looked at before.
+    if T::TRANSLATES && probe::may_be_answer(packet, arrival) {
+        return Verdict::next(Next::Probe);
+    }
     let subject = match arrival.network.protocol {
         parse::TCP | parse::UDP => flow_of(packet, tables, arrival),
         parse::ICMP if !arrival.network.v6 => icmp::message(packet, tables, arrival),

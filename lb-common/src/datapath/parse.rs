@@ -269,6 +269,12 @@ impl Transport {
         u16::from_be_bytes([self.ports[2], self.ports[3]])
     }
 
+    /// Host order.
+    #[inline(always)]
+    pub fn source_port(&self) -> u16 {
+        u16::from_be_bytes([self.ports[0], self.ports[1]])
+    }
+
     #[inline(always)]
     pub fn flow(&self, network: &Network) -> FlowWords {
         FlowWords {

@@ -44,10 +44,12 @@ pub enum Next {
     Direct = 2,
     /// Follows the fragments of translated packets.
     Fragment = 3,
+    /// Takes answers to probes to the prober.
+    Probe = 4,
 }
 
 impl Next {
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 impl Verdict {

@@ -94,7 +94,7 @@ const CLOCK: &str = "lb_clock";
 const NETWORK_NAMESPACE: &str = "NETWORK_NAMESPACE";
 /// In the order of [`Next`](lb_common::datapath::Next).
 pub(super) const NEXT_PROGRAMS: [&str; Next::COUNT] =
-    ["lb_nat", "lb_open", "lb_direct", "lb_fragment"];
+    ["lb_nat", "lb_open", "lb_direct", "lb_fragment", "lb_probe_answer"];
 
 /// Loads `object` onto the maps pinned in `pins`, or onto new ones. Programs
 /// that are attached stay as they are until [`Attacher::attach`] swaps them.

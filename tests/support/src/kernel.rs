@@ -7,9 +7,9 @@ use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOpti
 use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
     BACKEND_COUNTERS_LEN, Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner,
-    FlowSeen, FlowState, FragmentKey, FragmentWay, NarrowBucket, NatSettings, Owners, Pool,
-    PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, TOTALS_LEN, Totals,
-    VipBucket, WideBucket, map_names,
+    FlowSeen, FlowState, FragmentKey, FragmentWay, NarrowBucket, NatSettings, Owners, PROBE_PORTS,
+    Pool, PortBucket, ProbePort, ProbeWay, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service,
+    Settings, TOTALS_LEN, Totals, VipBucket, WideBucket, map_names,
 };
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -52,6 +52,8 @@ plain!(
     NatSettings,
     Pool,
     PortBucket,
+    ProbePort,
+    ProbeWay,
     Service,
     Settings,
     VipBucket
@@ -72,7 +74,8 @@ pub struct Kernel {
 }
 
 /// In the order of `datapath::Next`.
-const NEXT_PROGRAMS: [&str; 4] = ["lb_nat", "lb_open", "lb_direct", "lb_fragment"];
+const NEXT_PROGRAMS: [&str; 5] =
+    ["lb_nat", "lb_open", "lb_direct", "lb_fragment", "lb_probe_answer"];
 /// Buckets of each table of translated flows.
 pub const NAT_BUCKETS: u32 = 64;
 
@@ -108,7 +111,7 @@ impl Kernel {
             .map_max_entries(map_names::WIDE_NEW, NAT_BUCKETS)
             .load(&object)
             .expect("the object loads (as root)");
-        for name in ["lb_xdp", "lb_clock"].into_iter().chain(NEXT_PROGRAMS) {
+        for name in ["lb_xdp", "lb_clock", "lb_probe", "lb_pass"].into_iter().chain(NEXT_PROGRAMS) {
             program(&mut ebpf, name).load().unwrap_or_else(|e| panic!("{name}: {e:?}"));
         }
         let map = ebpf.take_map(map_names::PROGRAMS).expect("PROGRAMS");
@@ -150,8 +153,17 @@ impl Kernel {
     /// Runs the data path on a frame that came in on interface 1: a test run
     /// without a context of its own claims loopback.
     pub fn run(&mut self, frame: &[u8]) -> Outcome {
+        self.run_program("lb_xdp", frame)
+    }
+
+    /// Runs the program that probes leave through.
+    pub fn run_probe(&mut self, frame: &[u8]) -> Outcome {
+        self.run_program("lb_probe", frame)
+    }
+
+    fn run_program(&mut self, name: &str, frame: &[u8]) -> Outcome {
         let mut out = vec![0; frame.len() + 256];
-        let result = program(&mut self.ebpf, "lb_xdp")
+        let result = program(&mut self.ebpf, name)
             .test_run(TestRunOptions {
                 data_in: Some(frame),
                 data_out: Some(&mut out),
@@ -334,6 +346,19 @@ impl Kernel {
 
     pub fn set_nat_settings(&mut self, settings: NatSettings) {
         self.array(map_names::NAT_SETTINGS).set(0, Plain(settings), 0).expect("settings");
+    }
+
+    pub fn set_probe_way(&mut self, number: u16, way: ProbeWay) {
+        self.array(map_names::PROBE_WAYS).set(number.into(), Plain(way), 0).expect("way");
+    }
+
+    /// Forgets which probes left.
+    pub fn clear_probe_ports(&mut self) {
+        for index in 0..PROBE_PORTS {
+            self.array(map_names::PROBE_PORTS)
+                .set(index, Plain(ProbePort::default()), 0)
+                .expect("port");
+        }
     }
 
     pub fn set_pool(&mut self, index: u32, pool: Pool) {

@@ -7,3 +7,4 @@ pub mod packet;
 pub mod random;
 pub mod world;
 pub mod world_nat;
+pub mod world_probe;

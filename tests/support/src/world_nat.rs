@@ -82,7 +82,7 @@ impl World {
     }
 
     /// Changes what the VIP table says of an address, VIP or not.
-    fn mark(&mut self, address: IpAddr, change: impl Fn(u64) -> u64) {
+    pub(crate) fn mark(&mut self, address: IpAddr, change: impl Fn(u64) -> u64) {
         if !self.has_entry(address) {
             self.add_entry(address, VipEntry::NOT_A_VIP);
         }

@@ -49,8 +49,9 @@ pub fn translate<P: Packet, T: NatTables>(
     egress::leave(packet, hop.ifindex as u32)
 }
 
+/// Gives the error the ends of `to`, and those it quotes the reverse.
 #[inline(never)]
-fn rewrite_message<P: Packet>(packet: &mut P, handoff: &Handoff, to: &FlowWords) -> Option<()> {
+pub fn rewrite_message<P: Packet>(packet: &mut P, handoff: &Handoff, to: &FlowWords) -> Option<()> {
     if is_v4(to.destination) == (handoff.v6 != 0) {
         return icmp_families::rewrite(packet, handoff, to);
     }

@@ -12,11 +12,11 @@
 
 mod egress;
 mod fragment;
-mod icmp;
+pub(super) mod icmp;
 mod icmp_families;
 mod open;
 pub mod own_host;
-mod rewrite;
+pub(super) mod rewrite;
 
 pub use fragment::process as follow_fragment;
 pub use open::open;
@@ -97,7 +97,7 @@ pub(super) fn hand_over<T: Tables>(
 
 /// [`Handoff::kind`].
 #[inline(always)]
-const fn number_of(kind: Option<PacketKind>) -> u8 {
+pub(super) const fn number_of(kind: Option<PacketKind>) -> u8 {
     match kind {
         Some(PacketKind::Syn) => 0,
         Some(PacketKind::Data) => 1,

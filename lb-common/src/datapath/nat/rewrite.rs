@@ -26,6 +26,12 @@ pub fn packet<P: Packet>(packet: &mut P, handoff: &Handoff) -> Result<(), DropRe
     changed.ok_or(DropReason::NatUntranslatable)
 }
 
+/// Gives the packet other ends of its own family.
+#[inline(always)]
+pub fn within_family<P: Packet>(packet: &mut P, handoff: &Handoff, to: &FlowWords) -> Option<()> {
+    if handoff.v6 != 0 { within_v6(packet, handoff, to) } else { within_v4(packet, handoff, to) }
+}
+
 /// Both addresses of an IPv4 header.
 #[inline(always)]
 pub fn v4_addresses(to: &FlowWords) -> [u8; 8] {

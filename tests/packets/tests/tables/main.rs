@@ -15,5 +15,6 @@ mod nat_icmp;
 mod nat_life;
 mod nat_size;
 mod own_host;
+mod probe;
 mod transition;
 mod tunnel;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lb_common::abi::{
-    Backend, FlowEntry, FlowKey, NatSettings, Pool, PortBucket, SEE_WORD, SLOTS_PER_FAIL_STAMP,
-    Service, Settings, SlotWord, VipBucket,
+    Backend, FlowEntry, FlowKey, NatSettings, Pool, PortBucket, ProbeWay, SEE_WORD,
+    SLOTS_PER_FAIL_STAMP, Service, Settings, SlotWord, VipBucket,
 };
 
 use crate::kernel::{FLOW_ENTRIES, Kernel};
@@ -25,6 +25,7 @@ pub struct Maps {
     pub insert_failed: BTreeMap<u32, u64>,
     pub nat_settings: NatSettings,
     pub pools: BTreeMap<u32, Pool>,
+    pub probe_ways: BTreeMap<u16, ProbeWay>,
     /// Flows that the flow table has room for; the kernel's is filled up to
     /// there with flows of nobody.
     pub flow_room: usize,
@@ -44,6 +45,7 @@ impl Default for Maps {
             insert_failed: BTreeMap::new(),
             nat_settings: NatSettings::default(),
             pools: BTreeMap::new(),
+            probe_ways: BTreeMap::new(),
             flow_room: FLOW_ENTRIES as usize,
         }
     }
@@ -75,6 +77,9 @@ impl Maps {
         kernel.set_nat_settings(self.nat_settings);
         for (index, pool) in changes(&before.pools, &self.pools) {
             kernel.set_pool(index, pool);
+        }
+        for (number, way) in changes(&before.probe_ways, &self.probe_ways) {
+            kernel.set_probe_way(number, way);
         }
         for (index, bucket) in changes(&before.vips, &self.vips) {
             kernel.set_vip_bucket(index, bucket);

@@ -5,12 +5,13 @@ mod flows;
 mod frame;
 mod maps;
 pub mod nat;
+mod probe;
 
 use std::cell::RefCell;
 
 use lb_common::abi::{
-    Answer, Backend, Budget, BudgetState, Handoff, PortBucket, Service, SlotWord, Totals,
-    VipBucket, features,
+    Answer, Backend, Budget, BudgetState, Handoff, PortBucket, ProbePort, ProbeWay, Service,
+    SlotWord, Totals, VipBucket, features,
 };
 use lb_common::budget;
 use lb_common::datapath::{self, FlowContext, Outcome, Tables};
@@ -39,7 +40,7 @@ pub const NO_TOTALS: Totals = Totals {
 pub struct Host {
     state: RefCell<State>,
     /// What a missing bucket looks like: the kernel's arrays are full of zeros.
-    empty: (VipBucket, PortBucket, Service, Backend),
+    empty: (VipBucket, PortBucket, Service, Backend, ProbeWay),
     maps: Maps,
     nat: nat::Flows,
     /// Handed over by one program to the next.
@@ -54,6 +55,7 @@ struct State {
     budgets: [BudgetState; Budget::COUNT],
     counters: std::collections::BTreeMap<u16, lb_common::abi::BackendCounters>,
     insert_failed: std::collections::BTreeMap<u32, u64>,
+    probe_ports: std::collections::BTreeMap<u16, ProbePort>,
 }
 
 impl Host {
@@ -64,6 +66,7 @@ impl Host {
             budgets: Default::default(),
             counters: Default::default(),
             insert_failed: maps.insert_failed.clone(),
+            probe_ports: Default::default(),
         };
         Self {
             state: RefCell::new(state),
@@ -86,6 +89,7 @@ impl Host {
         self.state.borrow_mut().totals.received += 1;
         let mut frame = Frame::new(frame);
         let mut verdict = datapath::process(&mut frame, &*self);
+        let mut to_prober = false;
         while verdict.outcome() == Outcome::Next {
             let handoff = self.handoff.get_mut();
             let mut copy = *handoff;
@@ -93,8 +97,14 @@ impl Host {
                 0 => datapath::nat::process(&mut frame, &*self, &mut copy),
                 1 => datapath::nat::open(&mut frame, &*self, &mut copy),
                 3 => datapath::nat::follow_fragment(&mut frame, &*self),
+                4 => {
+                    let decided = datapath::probe::answer(&mut frame, &*self, &mut copy);
+                    to_prober = decided.outcome() == Outcome::Redirect;
+                    decided
+                }
                 _ => datapath::process(&mut frame, &Direct(&*self)),
             };
+            *self.handoff.get_mut() = copy;
         }
         let totals = &mut self.state.get_mut().totals;
         let action = match verdict.outcome() {
@@ -105,6 +115,11 @@ impl Host {
             Outcome::Transmit => {
                 totals.forwarded += 1;
                 action::TX
+            }
+            // Counts as meant for this host.
+            Outcome::Redirect if to_prober => {
+                totals.passed += 1;
+                action::REDIRECT
             }
             Outcome::Redirect => {
                 totals.forwarded += 1;
