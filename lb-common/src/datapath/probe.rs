@@ -148,7 +148,9 @@ pub fn answer<P: Packet, T: ProbeTables>(
     tables: &T,
     handoff: &mut Handoff,
 ) -> Verdict {
-    if !read(packet, handoff) {
+    let is_read = read(packet, handoff);
+    // After the other, not below it: together they would not fit the stack.
+    if !is_read || (handoff.packet_kind().is_none() && !read_error(packet, handoff)) {
         return Verdict::PASS;
     }
     let number = way_of(tables, &handoff.flow);
@@ -163,14 +165,15 @@ pub fn answer<P: Packet, T: ProbeTables>(
     Verdict::forward(Egress::Other(ifindex))
 }
 
-/// Reads the packet, and what it speaks of. False: no concern of probes'.
+/// Reads the packet. False: no concern of probes'.
 #[inline(never)]
 fn read<P: Packet>(packet: &P, handoff: &mut Handoff) -> bool {
     let Some(arrival) = arrival(packet) else { return false };
     note(handoff, &arrival);
     let Arrival { network, .. } = &arrival;
     if network.protocol != TCP && network.protocol != UDP {
-        return read_error(packet, &arrival, handoff);
+        handoff.kind = nat::number_of(None);
+        return true;
     }
     let Some(transport) = Transport::read(packet, &arrival) else { return false };
     handoff.flow = transport.flow(network);
@@ -180,7 +183,8 @@ fn read<P: Packet>(packet: &P, handoff: &mut Handoff) -> bool {
 
 /// The reverse of what an ICMP error quotes: from the server to the probe.
 #[inline(never)]
-fn read_error<P: Packet>(packet: &P, arrival: &Arrival, handoff: &mut Handoff) -> bool {
+fn read_error<P: Packet>(packet: &P, handoff: &mut Handoff) -> bool {
+    let arrival = &handoff.arrival();
     let Some(kind) = icmp::kind(packet, arrival) else { return false };
     let mut quoted = Quoted::default();
     if !icmp::is_error(arrival.network.v6, kind)
@@ -194,7 +198,6 @@ fn read_error<P: Packet>(packet: &P, arrival: &Arrival, handoff: &mut Handoff) -
         destination: quoted.source,
         ports: FlowWords::pack_ports(quoted.ports, quoted.protocol),
     };
-    handoff.kind = nat::number_of(None);
     true
 }
 

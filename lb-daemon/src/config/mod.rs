@@ -44,7 +44,7 @@ pub use model::{
     Family, Health, HttpCheck, HttpsCheck, Idle, InitialState, Interface, Limits, Method, Mode,
     NameSource, NatLog, OnBackendDead, OnExit, Origin, OuterSource, Pattern, Payload, PortRange,
     Ports, Prefix, Probes, Protocol, Question, QuestionKind, Rcode, Record, Scheduler, Seed,
-    Service, Snat, StatusRange, Tunnel, UdpCheck, UdpFlows, Unserved, Verify, XdpMode,
+    Service, Snat, StatusRange, Tunnel, UdpCheck, UdpFlows, Unserved, Verify, Via, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::{DEFAULT_WEIGHT, WEIGHT_MAX, default_table_size};

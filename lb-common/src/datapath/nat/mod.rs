@@ -110,7 +110,7 @@ pub(super) const fn number_of(kind: Option<PacketKind>) -> u8 {
 
 impl Handoff {
     #[inline(always)]
-    fn arrival(&self) -> Arrival {
+    pub(super) fn arrival(&self) -> Arrival {
         let network = Network {
             v6: self.v6 != 0,
             length: self.length as usize,
@@ -123,7 +123,7 @@ impl Handoff {
     }
 
     #[inline(always)]
-    const fn packet_kind(&self) -> Option<PacketKind> {
+    pub(super) const fn packet_kind(&self) -> Option<PacketKind> {
         match self.kind {
             0 => Some(PacketKind::Syn),
             1 => Some(PacketKind::Data),

@@ -26,6 +26,7 @@ pub enum Health {
 pub struct Probes {
     #[serde(flatten)]
     pub check: Arc<Check>,
+    pub via: Via,
     /// `None`: where the backend serves; ask [`Service::probe_port`](super::Service::probe_port).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -37,6 +38,20 @@ pub struct Probes {
     pub rise: u32,
     /// Failures in a row that take a backend out.
     pub fall: u32,
+}
+
+/// Where probes go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// To the VIP, the way that clients' packets take.
+    Path,
+    /// To the backend's own address.
+    Direct,
+}
+
+impl Via {
+    pub const ALL: [(&'static str, Self); 2] = [("path", Self::Path), ("direct", Self::Direct)];
 }
 
 /// What one probe does.

@@ -19,7 +19,7 @@ use serde::Serialize;
 pub use discovery::{Discovery, Dns, Family, NameSource, Origin, Question, QuestionKind};
 pub use health::{
     Check, DnsCheck, ExecCheck, Health, HttpCheck, HttpsCheck, Method, Probes, Rcode, Record,
-    StatusRange, UdpCheck, Verify,
+    StatusRange, UdpCheck, Verify, Via,
 };
 pub use mode::{Mode, OuterSource, Prefix, Tunnel};
 pub use nat::{NatLog, PortRange, Snat};

@@ -38,7 +38,7 @@ impl Mode {
 }
 
 /// Outer headers. The outer family is that of the backend's address.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Tunnel {
     /// Source toward IPv4 backends.
     pub v4: OuterSource,
@@ -57,7 +57,7 @@ impl Tunnel {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum OuterSource {
     /// The source address of the route to the backend.
     Route,
@@ -66,7 +66,7 @@ pub enum OuterSource {
     Prefix(Prefix),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Prefix {
     /// First address; all host bits are zero.
     pub address: IpAddr,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{
-        model::{Method, Pattern, Payload, Rcode, Record, StatusRange, Verify},
+        model::{Method, Pattern, Payload, Rcode, Record, StatusRange, Verify, Via},
         problem::shown,
         ranges,
         report::Report,
@@ -15,8 +15,9 @@ use super::{
     service, value,
 };
 
-pub(super) const HEALTH_KEYS: [&str; 19] = [
+pub(super) const HEALTH_KEYS: [&str; 20] = [
     "type",
+    "via",
     "port",
     "interval",
     "timeout",
@@ -71,6 +72,7 @@ impl HealthType {
 pub(in super::super) struct HealthKeys<'t> {
     pub at: Option<At<'t>>,
     pub kind: Given<'t, HealthType>,
+    pub via: Given<'t, Via>,
     pub port: Given<'t, u16>,
     pub interval: Given<'t, Duration>,
     pub timeout: Given<'t, Duration>,
@@ -105,6 +107,7 @@ pub(super) fn health<'t>(at: At<'t>, report: &mut Report) -> HealthKeys<'t> {
     HealthKeys {
         at: Some(at),
         kind: service::word(&fields, "type", "a type of probe", &HealthType::ALL, report),
+        via: service::word(&fields, "via", "a way for probes", &Via::ALL, report),
         port: fields.read("port", report, service::port),
         interval: service::time(&fields, "interval", &ranges::INTERVAL, report),
         timeout: service::time(&fields, "timeout", &ranges::TIMEOUT, report),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     super::{
         duration,
-        model::{Check, Health, Ports, Probes},
+        model::{Check, Health, Mode, Ports, Probes, Via},
         ranges,
         raw::{self, File, Given, HealthKeys, HealthType},
         report::Report,
@@ -17,7 +17,7 @@ use super::{
 pub(super) fn resolve(
     typed: &raw::Service,
     file: &File,
-    ports: &Ports,
+    (mode, ports): (&Mode, &Ports),
     report: &mut Report,
 ) -> Health {
     let (own, defaults) = (&typed.common.health, &file.defaults.health);
@@ -46,6 +46,7 @@ pub(super) fn resolve(
     let keys = check::Keys { own: &own.check, defaults: &defaults.check, at };
     Health::Probed(Probes {
         check: Arc::new(keys.resolve(kind, report).unwrap_or(Check::Tcp)),
+        via: via(kind, mode, (own, defaults), report),
         port: port(kind, typed, file, ports, report),
         interval,
         timeout,
@@ -68,9 +69,34 @@ fn permission(kind: HealthType, own: &HealthKeys, file: &File, report: &mut Repo
     }
 }
 
+/// Through the data path where that can be. What `defaults` says and cannot be
+/// here is for other services.
+fn via(
+    kind: HealthType,
+    mode: &Mode,
+    (own, defaults): (&HealthKeys, &HealthKeys),
+    report: &mut Report,
+) -> Via {
+    let obstacle = match (mode, kind) {
+        (Mode::Nat(_) | Mode::Dnat(_), _) => Some(format!("mode {}", mode.name())),
+        (_, HealthType::Icmp | HealthType::Exec) => Some(format!("type {}", kind.name())),
+        _ => None,
+    };
+    match (own.via.right(), obstacle) {
+        (Some(via), Some(what)) if via.value == Via::Path => {
+            let message = format!("probes of {what} cannot take the way of clients' packets");
+            report.problem(via.at, message, "give via: direct, or leave it out");
+            Via::Direct
+        }
+        (_, Some(_)) => Via::Direct,
+        (_, None) => own.via.or(&defaults.via).value_or(Via::Path),
+    }
+}
+
 /// Where keys beside `type` stand.
 fn all_keys<'t>(keys: &HealthKeys<'t>) -> Vec<At<'t>> {
     let common = [
+        keys.via.right().map(|typed| typed.at),
         keys.port.right().map(|typed| typed.at),
         keys.interval.right().map(|typed| typed.at),
         keys.timeout.right().map(|typed| typed.at),

@@ -34,7 +34,7 @@ pub(super) fn resolve(
         protocols: protocols(own, defaults),
         scheduler: own.scheduler.or(&defaults.scheduler).value_or(Scheduler::Maglev),
         table_size: table_size(typed, defaults, &discovery, report),
-        health: health::resolve(typed, file, &ports, report),
+        health: health::resolve(typed, file, (&mode, &ports), report),
         ports,
         initial_state: own.initial_state.or(&defaults.initial_state).value_or(InitialState::Up),
         idle: Idle {

@@ -39,6 +39,7 @@ services:
     assert_eq!(service.protocols, [Protocol::Tcp, Protocol::Udp]);
     let expected = Probes {
         check: Arc::new(Check::Tcp),
+        via: Via::Path,
         port: Some(8080),
         interval: Duration::from_secs(2),
         timeout: Duration::from_millis(500),
