@@ -1,6 +1,7 @@
 //! The daemon: loads the XDP program, watches the backends and keeps the maps right.
 
 pub mod api;
+mod capability;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -38,7 +38,7 @@ fn target(address: SocketAddr, keys: &str) -> Target {
     let config = config::parse("lb.yaml", &text).unwrap_or_else(|why| panic!("{why}")).config;
     let service = &config.services[0];
     let target = Target::for_backend(service, &service.backends[0]).expect("it is probed");
-    Target { address: address.ip(), port: address.port(), ..target }
+    Target { address: address.ip(), port: address.port(), path: None, ..target }
 }
 
 /// A server that does `serve` with every connection.
@@ -97,7 +97,7 @@ async fn a_reload_storm_leaks_no_descriptor_and_no_process() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let silent_address = silent.local_addr().unwrap();
     let (sender, _events) = mpsc::unbounded_channel();
-    let prober = Prober::new(sender);
+    let prober = Prober::new(sender, None);
     // Each round other targets, of all types; most of the probes are abandoned.
     let targets = |round: u32| {
         let distinct = format!("rise: {}", 1 + round % 100);
@@ -179,7 +179,7 @@ async fn bad_servers_stall_no_other_and_take_no_memory() {
     let good = good_server(probes.clone()).await;
     let bad = bad_servers().await;
     let (sender, mut events) = mpsc::unbounded_channel();
-    let prober = Prober::new(sender);
+    let prober = Prober::new(sender, None);
     let keys = |rise: u32| format!("type: http, body: ok, fall: 1, rise: {rise}");
     let of_bad =
         bad.iter().flat_map(|(address, _)| (1..=8).map(|rise| target(*address, &keys(rise))));

@@ -235,7 +235,7 @@ fn to_prober<P: Packet>(packet: &mut P, handoff: &Handoff, number: u16) -> Optio
     if handoff.protocol == TCP || handoff.protocol == UDP {
         rewrite::within_family(packet, handoff, &to)?;
     } else {
-        nat::icmp::rewrite_message(packet, handoff, &to)?;
+        nat::icmp::rewrite_within_family(packet, handoff, &to)?;
     }
     packet.write(0, link_addresses(PROBE_NAMESPACE_MAC, PROBE_HOST_MAC))
 }

@@ -27,6 +27,7 @@ mod interfaces;
 mod life;
 mod lingering;
 mod orders;
+mod probe_ways;
 mod refresh;
 mod refusals;
 mod selection;
@@ -54,6 +55,7 @@ use crate::{
     config::Config,
     dataplane::{DataPlane, PortTable, Ticks, VipTable},
     events::Journal,
+    health::path::Ways,
     nat::Registry,
     slots::{Engine, SlotMemory, SlotSpace},
     state::{Identity, Overrides, OverridesFile, SeedError, StateError, StateFile},
@@ -70,6 +72,7 @@ pub use ways::problems as way_problems;
 use drains::Drains;
 use life::Standings;
 use lingering::{FormerMode, RestingEntry};
+use probe_ways::ProbeWays;
 use selection::Selection;
 use translation::Marks;
 
@@ -129,6 +132,7 @@ pub struct Controller<P, M> {
     overrides: Overrides,
     drains: Drains,
     standings: Standings,
+    probe_ways: ProbeWays,
 }
 
 /// A configured service, as it is.
@@ -158,12 +162,15 @@ pub struct Parts<P, M> {
     pub config: Config,
     pub nat: Arc<Registry>,
     pub journal: Journal,
+    /// Told to the prober.
+    pub ways: Arc<Ways>,
 }
 
 impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     /// Takes over what is in the maps. `fresh`: they are new and empty.
     pub fn new(parts: Parts<P, M>, fresh: bool) -> Result<Self, ControlError> {
-        let Parts { plane, slots, slot_space, state_file, identity, config, nat, journal } = parts;
+        let Parts { plane, slots, slot_space, state_file, identity, config, nat, journal, ways } =
+            parts;
         let overrides_file = OverridesFile::beside(state_file.path());
         let overrides = overrides_file.read()?;
         overrides.trail().cloned().for_each(|event| journal.keep(event));
@@ -197,7 +204,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             overrides,
             drains: Drains::new(),
             standings: Standings::new(),
+            probe_ways: ProbeWays::new(ways),
         };
+        controller.clear_probe_ways();
         if fresh {
             controller.identity.begin_anew(&controller.config);
         }

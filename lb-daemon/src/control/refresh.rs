@@ -58,8 +58,16 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         for service in &config.services {
             self.refresh_service(service, now);
         }
+        self.renew_marks()
+    }
+
+    /// Addresses whose packets may be answers.
+    pub(super) fn renew_marks(&mut self) -> Result<(), ControlError> {
+        let config = self.config.clone();
         let version = self.directory_version + 1;
-        let marks = Marks::of(&config, &self.view.next_hops).after(&self.marks, version);
+        let marks = Marks::of(&config, &self.view.next_hops)
+            .after(&self.marks, version)
+            .with_probes(self.probe_ways.sources());
         if marks != self.marks {
             self.marks = marks;
             self.follow_marks()?;

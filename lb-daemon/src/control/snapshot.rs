@@ -290,6 +290,7 @@ fn probe(
     let probed = all.get(&target).cloned().unwrap_or_default();
     Some(ProbeStats {
         target: target.to_string(),
+        via: if target.path.is_some() { "path" } else { "direct" }.to_owned(),
         latency: probed.latency.map(|latency| latency.last.as_secs_f64()),
         smoothed: probed.latency.map(|latency| latency.smoothed.as_secs_f64()),
         problem: probed.problem,

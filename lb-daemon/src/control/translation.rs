@@ -28,6 +28,8 @@ pub struct Marks {
     sources: BTreeSet<IpAddr>,
     /// Sources: backends that answer under their clients' addresses.
     backends: BTreeSet<IpAddr>,
+    /// Destinations: probes through the data path leave from here.
+    probes: BTreeSet<IpAddr>,
     /// What was among these, and flows may still need, by the version of the
     /// directory with which a pass must begin that is to find none.
     former_sources: BTreeMap<IpAddr, u64>,
@@ -85,6 +87,11 @@ impl Marks {
         self
     }
 
+    /// These, and addresses that probes leave from.
+    pub fn with_probes(self, sources: &BTreeSet<IpAddr>) -> Self {
+        Self { probes: sources.clone(), ..self }
+    }
+
     /// Addresses that only flows from before need.
     pub fn former(&self) -> impl Iterator<Item = IpAddr> {
         self.former_sources.keys().chain(self.former_backends.keys()).copied()
@@ -102,7 +109,13 @@ impl Marks {
 
     /// All of them.
     pub fn addresses(&self) -> BTreeSet<IpAddr> {
-        self.sources.iter().chain(&self.backends).copied().chain(self.former()).collect()
+        self.sources
+            .iter()
+            .chain(&self.backends)
+            .chain(&self.probes)
+            .copied()
+            .chain(self.former())
+            .collect()
     }
 
     pub fn has_sources(&self) -> bool {
@@ -121,6 +134,9 @@ impl Marks {
         }
         if self.backends.contains(&address) || self.former_backends.contains_key(&address) {
             meta = VipEntry::with_dnat_backend(meta);
+        }
+        if self.probes.contains(&address) {
+            meta = VipEntry::with_probe_source(meta);
         }
         meta
     }

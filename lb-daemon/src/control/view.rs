@@ -1,7 +1,7 @@
 //! What is known of the world outside the maps.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -20,6 +20,10 @@ pub struct View {
     pub time: u64,
     pub next_hops: Arc<NextHops>,
     pub addresses: Arc<LocalAddresses>,
+    /// Interfaces that the program sees what comes in on, by index.
+    pub seen: BTreeSet<u32>,
+    /// Where probes through the data path come out; 0: nowhere.
+    pub probe_interface: u32,
     statuses: HashMap<Target, Status>,
 }
 

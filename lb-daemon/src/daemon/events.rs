@@ -24,6 +24,7 @@ use super::{
     inspection::{Inspected, Wanted, inspect},
     notify::{Notice, notify},
     own_host::{self, OwnHost},
+    path::PathSetup,
     program_log,
     requests::{Accepted, Request, Requests},
     turn::{Chore, SCAN_PAUSE, Turn},
@@ -40,9 +41,9 @@ use crate::{
     discovery::News,
     events::Journal,
     health::{HealthEvent, Prober},
-    loader::{Attacher, NewTables, PinDir, unload},
+    loader::{Attacher, Mode, NewTables, PinDir, unload},
     nat::{Logger, NatTables, Registry},
-    netlink::{Links, LocalAddresses, Monitor, NextHops},
+    netlink::{Links, LocalAddresses, Monitor, NextHops, seen_on},
     state::{HealthFile, HealthMemory},
 };
 
@@ -93,6 +94,7 @@ pub struct Daemon {
     pub journal: Journal,
     /// Warnings that there is an event for.
     pub warned: BTreeMap<String, String>,
+    pub path: PathSetup,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -196,6 +198,7 @@ impl Daemon {
         // Before packets find the backend.
         self.follow_own_host();
         self.refresh();
+        self.follow_path();
     }
 
     fn addresses_changed(&mut self) {
@@ -203,12 +206,44 @@ impl Daemon {
         if let Err(error) = self.controller.publish() {
             error!("{error}; trying again");
         }
+        self.follow_path();
     }
 
     pub(super) fn follow_interfaces(&mut self) {
         let links = self.inputs.links.borrow_and_update().clone();
         self.interfaces.follow(&links, &self.controller.config().interfaces);
         self.follow_own_host();
+        self.follow_path();
+    }
+
+    /// What probes through the data path need follows what there is.
+    pub(super) fn follow_path(&mut self) {
+        let config = self.controller.config().clone();
+        let links = self.inputs.links.borrow().clone();
+        let reports = self.interfaces.report(&links, &config.interfaces);
+        let attached = |name: &String| {
+            reports.iter().any(|one| one.name == *name && one.mode != InterfaceMode::None)
+        };
+        let seen = links.iter().filter(|link| seen_on(link.index, &links).iter().any(attached));
+        let seen = seen.map(|link| link.index).collect();
+        // A driver that runs no program need not take what another redirects.
+        let generic = reports.iter().any(|one| one.mode == InterfaceMode::Generic);
+        let mode = if generic { Mode::Generic } else { Mode::Native };
+        self.path.follow(&mut self.ebpf, &config, mode);
+        let view = self.controller.view_mut();
+        view.seen = seen;
+        view.probe_interface = self.path.ifindex();
+        if let Err(error) = self.controller.follow_probe_ways() {
+            error!("{error}; trying again");
+        }
+    }
+
+    /// Why some backends are not probed through the data path.
+    fn path_warnings(&self) -> Vec<String> {
+        match &self.path.trouble {
+            Some(trouble) => vec![trouble.clone()],
+            None => self.controller.unseen_ways(),
+        }
     }
 
     fn follow_own_host(&mut self) {
@@ -253,7 +288,8 @@ impl Daemon {
     /// Tells of warnings that have come up, or gone, since the last second.
     fn note_warnings(&mut self, turn: &Turn) {
         let discovered = self.discovery.warnings();
-        let found = turn.findings.iter().chain(&self.way_problems).chain(&discovered);
+        let path = self.path_warnings();
+        let found = turn.findings.iter().chain(&self.way_problems).chain(&discovered).chain(&path);
         let mut now: BTreeMap<String, String> =
             found.map(|one| (one.clone(), one.clone())).collect();
         // What is behind the colon has numbers that grow.
@@ -418,6 +454,7 @@ impl Daemon {
                 &turn.findings[..],
                 &self.way_problems[..],
                 &self.own_host.troubles[..],
+                &self.path_warnings(),
                 turn.refusals.warnings(),
             ]
             .concat(),

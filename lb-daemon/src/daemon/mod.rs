@@ -12,6 +12,7 @@ mod events;
 mod inspection;
 mod notify;
 mod own_host;
+mod path;
 mod program_log;
 mod requests;
 mod start;
@@ -20,7 +21,7 @@ mod turn;
 
 use std::path::PathBuf;
 
-use crate::api::Instance;
+use crate::{api::Instance, capability::give_up_sys_admin, health::path::Namespace};
 
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -30,7 +31,11 @@ pub struct RunOptions {
 
 /// Balances until SIGTERM or SIGINT.
 pub fn run(options: RunOptions) -> anyhow::Result<()> {
+    // Before there are other threads: they are not to have the capability that
+    // this takes.
+    let namespace = Namespace::make();
+    give_up_sys_admin()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async { start::start(options).await?.run().await })
+    runtime.block_on(async { start::start(options, namespace).await?.run().await })
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
@@ -22,6 +23,7 @@ use super::{
     events::{Daemon, Inputs},
     notify::{Notice, notify},
     own_host::{self, OwnHost},
+    path::PathSetup,
     program_log,
     requests::{FOLLOWERS, FlowSource, Requests, readers},
 };
@@ -30,10 +32,13 @@ use crate::{
     api::{InstanceLock, RuntimeDir, Server},
     config::{self, Comparison, Config, Loaded, Severity},
     control::{Controller, Interfaces, Parts, targets},
-    dataplane::{BackendStats, DataPlane, Kernel, KernelSlots},
+    dataplane::{BackendStats, DataPlane, Kernel, KernelSlots, ProbePorts},
     discovery::AnswerFile,
     events::Journal,
-    health::Prober,
+    health::{
+        Prober,
+        path::{Namespace, Path, Ways},
+    },
     loader::{self, MapSizes, PinDir, object},
     nat::{self, Directory, Events, Logger, NatTables, Registry},
     netlink::Monitor,
@@ -46,7 +51,11 @@ const FIRST_LOOK: Duration = Duration::from_millis(300);
 /// Requests that wait for the control loop.
 const REQUESTS: usize = 64;
 
-pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
+/// `namespace`: for probes through the data path, or why there is none.
+pub async fn start(
+    options: RunOptions,
+    namespace: io::Result<Namespace>,
+) -> anyhow::Result<Daemon> {
     let RunOptions { instance, config_path } = options;
     let lock = InstanceLock::acquire(&RuntimeDir::default(), &instance)?;
     // A host that is not ready yet, at boot, is no reason not to begin.
@@ -73,6 +82,8 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     let journal = Journal::default();
     let answers = AnswerFile::beside(state_file.path());
     let (discovery, config, discovered) = Discovered::start(config, answers).await;
+    let ways = Arc::new(Ways::default());
+    let path = path(namespace, &pins, &ways)?;
     let parts = Parts {
         plane,
         slots: KernelSlots::open(&pins)?,
@@ -82,12 +93,13 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         config,
         nat: nat.clone(),
         journal: journal.clone(),
+        ways: ways.clone(),
     };
     let backend_stats = Arc::new(BackendStats::open(&pins)?);
     let monitor = Arc::new(Monitor::start()?);
     let mut controller = Controller::new(parts, !loaded.adopted)?;
     let (health_sender, health) = mpsc::unbounded_channel();
-    let prober = Prober::new(health_sender);
+    let prober = Prober::new(health_sender, path.as_ref().ok().cloned());
     prober.set_targets(targets(controller.config()));
     for (target, status) in controller.remembered(&health_file.read()) {
         prober.restore(&target, status.state);
@@ -111,6 +123,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
     own_host.follow(&mut ebpf, &links, wanted);
     let attacher = (loaded.attacher, journal.clone());
     let interfaces = attach(attacher, &pins, &monitor, controller.config())?;
+    let path = PathSetup::new(path, instance.as_str());
 
     let (sender, requests) = mpsc::channel(REQUESTS);
     let flows = FlowSource::new(nat.clone(), clock.try_clone()?, pins.clone());
@@ -151,7 +164,7 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         "new"
     }));
     notify(Notice::Ready);
-    Ok(Daemon {
+    let mut daemon = Daemon {
         lock,
         socket,
         pins,
@@ -179,6 +192,27 @@ pub async fn start(options: RunOptions) -> anyhow::Result<Daemon> {
         way_problems: Vec::new(),
         journal,
         warned: BTreeMap::new(),
+        path,
+    };
+    daemon.follow_path();
+    Ok(daemon)
+}
+
+/// What probes through the data path need, or why they cannot be made.
+fn path(
+    namespace: io::Result<Namespace>,
+    pins: &PinDir,
+    ways: &Arc<Ways>,
+) -> anyhow::Result<Result<Arc<Path>, String>> {
+    Ok(match namespace {
+        Ok(namespace) => {
+            let memory = Box::new(ProbePorts::open(pins)?);
+            Ok(Arc::new(Path::new(Arc::new(namespace), memory, ways.clone())))
+        }
+        Err(error) => Err(format!(
+            "no network namespace can be made for them: {error}; that takes CAP_SYS_ADMIN at the \
+             start, which the systemd unit grants"
+        )),
     })
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use lb_common::abi::{
     Backend, BackendCounters, FlowEntry, FlowKey, NatSettings, Pool, PortBucket, PortEntry,
-    Service, Settings, Totals, VipBucket, VipEntry,
+    ProbeWay, Service, Settings, Totals, VipBucket, VipEntry,
 };
 
 use super::{BatchCursor, DataPlane, Place, Ticks};
@@ -25,6 +25,7 @@ pub struct Fake {
     pub backends: BTreeMap<u16, Backend>,
     pub vips: HashMap<Place, VipEntry>,
     pub ports: HashMap<Place, PortEntry>,
+    pub probe_ways: HashMap<u16, ProbeWay>,
     pub totals: Totals,
     pub counters: HashMap<u16, BackendCounters>,
     pub flows: HashMap<FlowKey, FlowEntry>,
@@ -55,6 +56,7 @@ impl Default for Fake {
             backends: BTreeMap::new(),
             vips: HashMap::new(),
             ports: HashMap::new(),
+            probe_ways: HashMap::new(),
             totals: Totals {
                 received: 0,
                 forwarded: 0,
@@ -148,6 +150,14 @@ impl DataPlane for Fake {
     fn set_port(&mut self, place: Place, entry: PortEntry) {
         self.writes.push(Write::Port(place));
         self.ports.insert(place, entry);
+    }
+
+    fn probe_way(&self, number: u16) -> ProbeWay {
+        self.probe_ways.get(&number).copied().unwrap_or_default()
+    }
+
+    fn set_probe_way(&mut self, number: u16, way: &ProbeWay) {
+        self.probe_ways.insert(number, *way);
     }
 
     fn totals(&self) -> io::Result<Totals> {

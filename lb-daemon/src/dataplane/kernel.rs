@@ -13,8 +13,8 @@ use aya::{
 };
 use lb_common::abi::{
     Backend, BackendCounters, FlowEntry, FlowKey, FlowOwner, FlowSeen, NatSettings, Pool,
-    PortBucket, PortEntry, Service, Settings, TOTALS_LEN, Totals, VIP_WAYS, VipBucket, VipEntry,
-    backend_flags, map_names,
+    PortBucket, PortEntry, ProbeWay, Service, Settings, TOTALS_LEN, Totals, VIP_WAYS, VipBucket,
+    VipEntry, backend_flags, map_names,
 };
 
 use super::{
@@ -45,6 +45,7 @@ pub struct Kernel {
     ports: Mapped<PortBucket>,
     services: Mapped<Service>,
     backends: Mapped<Backend>,
+    probe_ways: Mapped<ProbeWay>,
     flows: MapData,
     flow_capacity: u32,
     totals: PerCpuArray<MapData, [u64; TOTALS_LEN]>,
@@ -71,6 +72,7 @@ impl Kernel {
             ports: open_mapped(pins, map_names::PORTS)?,
             services: open_mapped(pins, map_names::SERVICES)?,
             backends: open_mapped(pins, map_names::BACKENDS)?,
+            probe_ways: open_mapped(pins, map_names::PROBE_WAYS)?,
             flows,
             flow_capacity: info.max_entries(),
             totals: open_per_cpu(pins, map_names::TOTALS)?,
@@ -212,6 +214,15 @@ impl DataPlane for Kernel {
 
     fn set_port(&mut self, place: Place, entry: PortEntry) {
         self.ports.words(place.bucket)[usize::from(place.way)].store(entry.0, Ordering::Release);
+    }
+
+    fn probe_way(&self, number: u16) -> ProbeWay {
+        self.probe_ways.load(number.into())
+    }
+
+    fn set_probe_way(&mut self, number: u16, way: &ProbeWay) {
+        self.probe_ways.words(number.into())[0].store(0, Ordering::Release);
+        self.probe_ways.store::<6>(number.into(), way);
     }
 
     fn totals(&self) -> io::Result<Totals> {

@@ -13,8 +13,8 @@ use std::{
 };
 
 use lb_common::abi::{
-    Backend, NatSettings, Owners, Pool, PortBucket, PortEntry, Service, Settings, SlotWord,
-    VipBucket, VipEntry,
+    Backend, NatSettings, Owners, Pool, PortBucket, PortEntry, ProbePort, ProbeWay, Service,
+    Settings, SlotWord, VipBucket, VipEntry,
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -51,7 +51,9 @@ words!(
     Owners,
     Backend,
     NatSettings,
-    Pool
+    Pool,
+    ProbePort,
+    ProbeWay
 );
 
 /// All words of a value.

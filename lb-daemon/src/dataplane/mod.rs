@@ -12,6 +12,7 @@ mod kernel_slots;
 mod mmap;
 mod place;
 mod port_table;
+mod probe_ports;
 mod ticks;
 mod vip_table;
 
@@ -22,7 +23,7 @@ use std::io;
 
 use lb_common::abi::{
     Backend, BackendCounters, FlowEntry, FlowKey, NatSettings, Pool, PortBucket, PortEntry,
-    Service, Settings, Totals, VipBucket, VipEntry,
+    ProbeWay, Service, Settings, Totals, VipBucket, VipEntry,
 };
 
 pub use crate::sys::BatchCursor;
@@ -33,6 +34,7 @@ pub use kernel::{Kernel, OpenError, open_map};
 pub use kernel_slots::KernelSlots;
 pub use place::{NoRoom, Place};
 pub use port_table::PortTable;
+pub use probe_ports::ProbePorts;
 pub use ticks::Ticks;
 pub use vip_table::{VipTable, address_of, words_of};
 
@@ -69,6 +71,10 @@ pub trait DataPlane {
     fn set_vip(&mut self, place: Place, entry: &VipEntry);
     fn port_bucket(&self, index: u32) -> PortBucket;
     fn set_port(&mut self, place: Place, entry: PortEntry);
+
+    fn probe_way(&self, number: u16) -> ProbeWay;
+    /// No probe leaves by half of a way.
+    fn set_probe_way(&mut self, number: u16, way: &ProbeWay);
 
     /// Summed over all CPUs, as is the next.
     fn totals(&self) -> io::Result<Totals>;

@@ -8,12 +8,14 @@
 //! - [`pace`]: when the next probe is due (pure).
 //! - [`check`]: one probe and what its outcome means; a file for each type.
 //! - [`latency`]: how long they take (pure).
+//! - [`path`]: probes to the VIP, the way that clients' packets take.
 //! - [`prober`]: runs all targets and sends a [`HealthEvent`] per change.
 
 mod check;
 mod latency;
 mod limits;
 mod pace;
+pub mod path;
 mod prober;
 mod state;
 mod target;
@@ -21,4 +23,4 @@ mod target;
 pub use latency::Latency;
 pub use prober::{HealthEvent, Probed, Prober, Status};
 pub use state::State;
-pub use target::Target;
+pub use target::{PathTarget, Target};

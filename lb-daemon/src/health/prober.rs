@@ -15,6 +15,7 @@ use std::{
 };
 
 use tokio::{
+    runtime::Handle,
     sync::{Semaphore, mpsc::UnboundedSender},
     task::AbortHandle,
     time::{Instant, sleep_until},
@@ -26,6 +27,7 @@ use super::{
     latency::Latency,
     limits,
     pace::Pace,
+    path::Path,
     state::{Change, Machine, Outcome, State},
     target::Target,
 };
@@ -84,10 +86,11 @@ struct Entry {
 }
 
 impl Prober {
-    /// Raises the limit of open files and probes. Must be
-    /// called within a tokio runtime, like [`Prober::set_targets`].
-    pub fn new(events: UnboundedSender<HealthEvent>) -> Self {
-        Self::with(Checks::new(), limits::concurrent_probes(), events)
+    /// Raises the limit of open files and probes. `path`: for targets that are
+    /// probed through the data path. Must be called within a tokio runtime, like
+    /// [`Prober::set_targets`].
+    pub fn new(events: UnboundedSender<HealthEvent>, path: Option<Arc<Path>>) -> Self {
+        Self::with(Checks::new(path), limits::concurrent_probes(), events)
     }
 }
 
@@ -120,7 +123,8 @@ impl<P: Probe> Prober<P> {
         for target in wanted {
             if !targets.contains_key(&target) {
                 let target = Arc::new(target);
-                let task = tokio::spawn(run(self.shared.clone(), target.clone())).abort_handle();
+                let home = self.shared.probe.home(&target).unwrap_or_else(Handle::current);
+                let task = home.spawn(run(self.shared.clone(), target.clone())).abort_handle();
                 targets.insert(target.clone(), Entry::new(&target, task));
             }
         }

@@ -52,6 +52,7 @@ fn target(kind: u8, number: u8) -> Target {
         address: Ipv4Addr::new(10, kind, 0, number).into(),
         port: 80,
         check: Arc::new(Check::Tcp),
+        path: None,
         names: None,
         interval: SECOND,
         timeout: SECOND / 2,
@@ -254,6 +255,7 @@ fn real_target(address: SocketAddr) -> Target {
         address: address.ip(),
         port: address.port(),
         check: Arc::new(Check::Tcp),
+        path: None,
         names: None,
         interval: Duration::from_millis(20),
         timeout: 10 * SECOND,
@@ -272,7 +274,7 @@ async fn a_real_server_that_comes_and_goes() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, mut events) = unbounded_channel();
-    let prober = Prober::new(sender);
+    let prober = Prober::new(sender, None);
     prober.set_targets([real_target(address)]);
     assert_eq!(next_state(&mut events).await, State::Up);
     drop(listener);
@@ -286,7 +288,7 @@ async fn many_probes_leave_no_socket_behind() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, _events) = unbounded_channel();
-    let prober = Prober::new(sender);
+    let prober = Prober::new(sender, None);
     prober.set_targets([Target { interval: Duration::from_millis(1), ..real_target(address) }]);
     for _ in 0..200 {
         timeout(30 * SECOND, listener.accept()).await.expect("a probe in time").unwrap();

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use crate::config::{Backend, Check, Health, Service};
+use super::path::WayKey;
+use crate::config::{Backend, Check, Health, Mode, Service, Tunnel, Via};
 
 /// Two services with equal targets share one probe.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -16,6 +17,8 @@ pub struct Target {
     /// 0 where a check has none.
     pub port: u16,
     pub check: Arc<Check>,
+    /// `None`: the address itself is probed.
+    pub path: Option<PathTarget>,
     /// For a program, which may ask who it is for.
     pub names: Option<Names>,
     pub interval: Duration,
@@ -24,6 +27,33 @@ pub struct Target {
     pub rise: u32,
     /// Failures in a row that take it out.
     pub fall: u32,
+}
+
+/// Probed through the data path.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PathTarget {
+    /// Under which it is asked, one after the other.
+    pub vips: Vec<IpAddr>,
+    pub tunnel: Option<Tunnel>,
+}
+
+impl PathTarget {
+    /// How packets for the service get to its backends; `None`: probes go
+    /// another way.
+    pub fn of(service: &Service) -> Option<Self> {
+        let tunnel = match (&service.health, &service.mode) {
+            (Health::Probed(probes), Mode::Dsr) if probes.via == Via::Path => None,
+            (Health::Probed(probes), Mode::Ipip(tunnel)) if probes.via == Via::Path => {
+                Some(tunnel.clone())
+            }
+            _ => return None,
+        };
+        Some(Self { vips: service.vips.clone(), tunnel })
+    }
+
+    pub fn way(&self, backend: IpAddr, vip: IpAddr) -> WayKey {
+        WayKey { backend, tunnel: self.tunnel.clone(), vip }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -46,6 +76,7 @@ impl Target {
             address: backend.address,
             port,
             check: probes.check.clone(),
+            path: PathTarget::of(service),
             names,
             interval: probes.interval,
             timeout: probes.timeout,
@@ -71,15 +102,23 @@ impl fmt::Display for Target {
         if let Check::Exec(exec) = &*self.check {
             write!(f, " {}", exec.program().display())?;
         }
-        match self.port {
-            0 => write!(f, " {}", self.address)?,
-            _ => write!(f, " {}", self.socket_address())?,
+        match (&self.path, self.port) {
+            (Some(path), port) => {
+                let vips = path.vips.iter().map(|vip| SocketAddr::new(*vip, port).to_string());
+                write!(f, " {}", vips.collect::<Vec<_>>().join(" and "))?;
+            }
+            (None, 0) => write!(f, " {}", self.address)?,
+            (None, _) => write!(f, " {}", self.socket_address())?,
         }
         match &*self.check {
-            Check::Http(http) => f.write_str(&http.path),
-            Check::Https(https) => f.write_str(&https.http.path),
-            Check::Dns(dns) => write!(f, " {} {}", dns.query, dns.record.name()),
-            Check::Tcp | Check::Udp(_) | Check::Icmp | Check::Exec(_) => Ok(()),
+            Check::Http(http) => f.write_str(&http.path)?,
+            Check::Https(https) => f.write_str(&https.http.path)?,
+            Check::Dns(dns) => write!(f, " {} {}", dns.query, dns.record.name())?,
+            Check::Tcp | Check::Udp(_) | Check::Icmp | Check::Exec(_) => {}
+        }
+        match &self.path {
+            Some(_) => write!(f, " at {}", self.address),
+            None => Ok(()),
         }
     }
 }

@@ -34,7 +34,7 @@ impl Mode {
     }
 
     /// `XDP_FLAGS_DRV_MODE` or `XDP_FLAGS_SKB_MODE`.
-    const fn flags(self) -> u32 {
+    pub(super) const fn flags(self) -> u32 {
         match self {
             Self::Native => 1 << 2,
             Self::Generic => 1 << 1,

@@ -246,14 +246,17 @@ fn check_object(pins: &PinDir, sizes: MapSizes) -> Result<(), LoadError> {
     if differences.is_empty() { Ok(()) } else { Err(LoadError::ForeignObject { differences }) }
 }
 
-fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<OwnedFd, LoadError> {
+/// A program, which may be loaded already.
+pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<OwnedFd, LoadError> {
     let wrap = |source| explain(name, source);
     let program: &mut Xdp = ebpf
         .program_mut(name)
         .ok_or(LoadError::NoProgram(name))?
         .try_into()
         .map_err(|_| LoadError::NoProgram(name))?;
-    program.load().map_err(wrap)?;
+    if program.fd().is_err() {
+        program.load().map_err(wrap)?;
+    }
     let fd = program.fd().map_err(wrap)?.as_fd().try_clone_to_owned();
     fd.map_err(|source| LoadError::Pin { path: name.into(), source })
 }

@@ -12,6 +12,7 @@
 //! - [`load`]: maps and program into the kernel, new or adopted.
 //! - [`attach`]: the program onto interfaces; [`refusal`] says why one would not have it.
 //! - [`egress`], [`sockets`]: the programs for this host itself, only while they are of use.
+//! - [`probe`]: the programs that probes leave by and come back to.
 //! - [`tables`]: tables of translated flows of another size.
 //! - [`unload`]: everything out again.
 
@@ -23,6 +24,7 @@ mod load;
 pub mod object;
 mod pins;
 mod preflight;
+mod probe;
 mod refusal;
 mod sockets;
 mod tables;
@@ -35,6 +37,7 @@ pub use layout::{Difference, MapSizes};
 pub use load::{LoadError, Loaded, load};
 pub use pins::PinDir;
 pub use preflight::{PreflightError, preflight};
+pub use probe::ProbePrograms;
 pub use sockets::{SocketsError, attach_sockets, detach_sockets};
 pub use tables::NewTables;
 pub use unload::{UnloadError, Unloaded, unload};

@@ -10,8 +10,12 @@ use std::{
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 const GET_DRIVER: u32 = 0x03;
+const SET_TX_CHECKSUM: u32 = 0x17;
 const GET_STRINGS: u32 = 0x1b;
 const GET_STATISTICS: u32 = 0x1d;
+const SET_TSO: u32 = 0x1f;
+const SET_GSO: u32 = 0x24;
+const SET_GRO: u32 = 0x2c;
 const GET_SET_SIZES: u32 = 0x37;
 const GET_FEATURES: u32 = 0x3a;
 const GET_CHANNELS: u32 = 0x3c;
@@ -32,7 +36,7 @@ pub struct Channels {
     pub max_combined: u32,
 }
 
-/// Asks drivers. Belongs to the network namespace of the thread that opens it.
+/// Asks drivers, and tells them a little. Belongs to the network namespace of the thread that opens it.
 pub struct Ethtool(OwnedFd);
 
 impl Ethtool {
@@ -95,6 +99,19 @@ impl Ethtool {
             Err(error) if unsupported(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Has segments cut and checksums finished before frames leave.
+    pub fn send_plain_frames(&self, interface: &str) -> io::Result<()> {
+        for command in [SET_TX_CHECKSUM, SET_TSO, SET_GSO] {
+            self.call(interface, &mut [command, 0])?;
+        }
+        Ok(())
+    }
+
+    /// Has received segments merged, or not.
+    pub fn set_gro(&self, interface: &str, on: bool) -> io::Result<()> {
+        self.call(interface, &mut [SET_GRO, on.into()])
     }
 
     fn strings(&self, interface: &str, set: u32) -> io::Result<Vec<String>> {

@@ -64,7 +64,7 @@ impl Survey {
 
 /// What arrives for an interface passes the ports of a bridge or bond first,
 /// and a macvlan's lower device. Below a VLAN device frames carry a tag.
-fn seen_on(index: u32, links: &Links) -> BTreeSet<String> {
+pub fn seen_on(index: u32, links: &Links) -> BTreeSet<String> {
     let lower = links.get(index).filter(|link| link.kind.starts_with("macv"));
     let lower = lower.and_then(|link| link.lower);
     links

@@ -86,7 +86,7 @@ pub fn run(json: bool, quick: bool) -> Result<()> {
 
 async fn measure(check: &'static str, keys: &str, port: u16, wall: Duration) -> Result<Cost> {
     let (sender, mut events) = mpsc::unbounded_channel();
-    let prober = Prober::new(sender);
+    let prober = Prober::new(sender, None);
     let all = all_targets(keys, port)?;
     prober.set_targets(all.iter().cloned());
     for _ in 0..TARGETS {
@@ -116,7 +116,9 @@ fn all_targets(keys: &str, port: u16) -> Result<Vec<Target>> {
     let config = config::parse("bench", &text).map_err(|why| anyhow::anyhow!("{why}"))?.config;
     let one = targets(&config).into_iter().next().context("it is probed")?;
     let address = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(0x7f01_0001 + number));
-    Ok((0..TARGETS).map(|number| Target { address: address(number), ..one.clone() }).collect())
+    Ok((0..TARGETS)
+        .map(|number| Target { address: address(number), path: None, ..one.clone() })
+        .collect())
 }
 
 /// Of this process, in user space and kernel.

@@ -49,12 +49,21 @@ pub fn translate<P: Packet, T: NatTables>(
     egress::leave(packet, hop.ifindex as u32)
 }
 
-/// Gives the error the ends of `to`, and those it quotes the reverse.
 #[inline(never)]
-pub fn rewrite_message<P: Packet>(packet: &mut P, handoff: &Handoff, to: &FlowWords) -> Option<()> {
+fn rewrite_message<P: Packet>(packet: &mut P, handoff: &Handoff, to: &FlowWords) -> Option<()> {
     if is_v4(to.destination) == (handoff.v6 != 0) {
         return icmp_families::rewrite(packet, handoff, to);
     }
+    rewrite_within_family(packet, handoff, to)
+}
+
+/// Gives the error the ends of `to`, and those it quotes the reverse.
+#[inline(always)]
+pub fn rewrite_within_family<P: Packet>(
+    packet: &mut P,
+    handoff: &Handoff,
+    to: &FlowWords,
+) -> Option<()> {
     let at = handoff.upper as usize & 0xfff;
     let change = if handoff.v6 != 0 {
         let quoted = quoted_v6(packet, at + HEADER, &to.reversed())?;

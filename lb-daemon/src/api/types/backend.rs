@@ -112,6 +112,9 @@ pub struct NextHopStats {
 #[serde(default)]
 pub struct ProbeStats {
     pub target: String,
+    /// `path`: the way that clients' packets take; `direct`: to its own address,
+    /// also where a warning says that the other cannot be.
+    pub via: String,
     /// Seconds that the last successful probe took.
     #[serde(serialize_with = "microseconds")]
     pub latency: Option<f64>,

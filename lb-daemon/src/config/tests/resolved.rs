@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use super::{
     super::{
-        BackendKey, Check, Health, Mode, OuterSource, Ports, Probes, Protocol, Seed, Unserved,
+        BackendKey, Check, Health, Mode, OuterSource, Ports, Probes, Protocol, Seed, Unserved, Via,
         check, effective_yaml, parse,
     },
     BACKENDS, VIP, good, with_service,

@@ -100,6 +100,7 @@ impl World {
             config: file(services),
             nat: registry(),
             journal: Journal::default(),
+            ways: Arc::default(),
         };
         let mut world = Self { controller: Controller::new(parts, true).unwrap(), state };
         world.resolve();
@@ -120,6 +121,7 @@ impl World {
             config: file(services),
             nat: registry(),
             journal: Journal::default(),
+            ways: Arc::default(),
         };
         Self { controller: Controller::new(parts, false).unwrap(), state: self.state }
     }

@@ -1,12 +1,9 @@
 //! The DNS check: a query over UDP.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    net::SocketAddr,
-};
+use std::hash::{BuildHasher, RandomState};
 
 use super::{
-    Failure,
+    Endpoint, Failure,
     dns_message::{Judged, judge, query},
     udp::{self, MOST_ANSWER},
 };
@@ -15,10 +12,10 @@ use crate::config::DnsCheck;
 /// Datagrams that are not the answer, before the probe is given up.
 const MOST_STRAYS: u32 = 16;
 
-pub async fn ask(address: SocketAddr, check: &DnsCheck) -> Result<(), Failure> {
-    let socket = udp::connect(address).await?;
+pub async fn ask(endpoint: &Endpoint, check: &DnsCheck) -> Result<(), Failure> {
+    let socket = udp::connect(endpoint).await?;
     // Keyed anew by the system for each `RandomState`.
-    let id = RandomState::new().hash_one(address) as u16;
+    let id = RandomState::new().hash_one(endpoint.to) as u16;
     let query = query(id, check).map_err(Failure::NotMade)?;
     socket.send(&query).await.map_err(udp::failure)?;
     let mut answer = vec![0; MOST_ANSWER];

@@ -170,7 +170,7 @@ mod tests {
             "type: exec, interval: 1h, timeout: {timeout}, command: [/bin/sh, -c, {script}]"
         );
         let target = testing::target("192.0.2.9:8080".parse().unwrap(), &keys);
-        Checks::new().probe(&target).await
+        Checks::new(None).probe(&target).await
     }
 
     fn fails(why: &str) -> Outcome {
@@ -203,7 +203,7 @@ mod tests {
             "192.0.2.9:80".parse().unwrap(),
             "type: exec, command: [/nonexistent/check]",
         );
-        let outcome = Checks::new().probe(&target).await;
+        let outcome = Checks::new(None).probe(&target).await;
         assert!(matches!(&outcome, Outcome::NotMade(why) if why.contains("/nonexistent/check")));
     }
 

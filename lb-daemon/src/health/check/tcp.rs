@@ -4,9 +4,11 @@ use std::{io, net::SocketAddr};
 
 use tokio::net::{TcpSocket, TcpStream};
 
-/// A connection to `address` that ends with a reset.
-pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = match address {
+use super::Endpoint;
+
+/// A connection that ends with a reset.
+pub async fn connect(endpoint: &Endpoint) -> io::Result<TcpStream> {
+    let socket = match endpoint.to {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
@@ -14,5 +16,9 @@ pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     // sockets in TIME_WAIT. Set beforehand, so that it also holds when the probe
     // is abandoned.
     socket.set_zero_linger()?;
-    socket.connect(address).await
+    if let Some(from) = endpoint.from {
+        socket.set_reuseaddr(true)?;
+        socket.bind(from)?;
+    }
+    socket.connect(endpoint.to).await
 }

@@ -18,7 +18,7 @@ pub fn target(address: SocketAddr, keys: &str) -> Target {
         config::parse("lb.yaml", &text).unwrap_or_else(|problems| panic!("{problems}")).config;
     let service = &config.services[0];
     let target = Target::for_backend(service, &service.backends[0]).expect("it is probed");
-    Target { address: address.ip(), port: address.port(), ..target }
+    Target { address: address.ip(), port: address.port(), path: None, ..target }
 }
 
 pub fn check(keys: &str) -> Check {

@@ -12,7 +12,7 @@ use super::{testing::target, *};
 const PATIENT: &str = "interval: 1h, timeout: 20s";
 
 async fn probe(address: SocketAddr, keys: &str) -> Outcome {
-    Checks::new().probe(&target(address, keys)).await
+    Checks::new(None).probe(&target(address, keys)).await
 }
 
 fn works(outcome: &Outcome) -> bool {

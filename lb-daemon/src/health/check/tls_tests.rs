@@ -75,7 +75,7 @@ async fn serve(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>
 
 async fn probe(address: SocketAddr, keys: &str) -> Outcome {
     let keys = format!("type: https, interval: 1h, timeout: 20s, {keys}");
-    Checks::new().probe(&target(address, &keys)).await
+    Checks::new(None).probe(&target(address, &keys)).await
 }
 
 fn works(outcome: &Outcome) -> bool {

@@ -8,14 +8,14 @@ use std::{
 
 use tokio::net::UdpSocket;
 
-use super::Failure;
+use super::{Endpoint, Failure};
 use crate::config::UdpCheck;
 
 /// As much of an answer as is looked at.
 pub const MOST_ANSWER: usize = 4096;
 
-pub async fn ask(address: SocketAddr, check: &UdpCheck) -> Result<(), Failure> {
-    let socket = connect(address).await?;
+pub async fn ask(endpoint: &Endpoint, check: &UdpCheck) -> Result<(), Failure> {
+    let socket = connect(endpoint).await?;
     socket.send(&check.send.bytes).await.map_err(failure)?;
     let mut answer = vec![0; MOST_ANSWER];
     let length = socket.recv(&mut answer).await.map_err(failure)?;
@@ -27,14 +27,14 @@ pub async fn ask(address: SocketAddr, check: &UdpCheck) -> Result<(), Failure> {
     }
 }
 
-/// Takes datagrams and ICMP errors from `address` only.
-pub async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match address {
+/// Takes datagrams and ICMP errors from there only.
+pub async fn connect(endpoint: &Endpoint) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match endpoint.to {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
+    let socket = UdpSocket::bind(endpoint.from.unwrap_or(any)).await?;
+    socket.connect(endpoint.to).await?;
     Ok(socket)
 }
 

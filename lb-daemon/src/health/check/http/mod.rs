@@ -9,28 +9,28 @@ use std::{io, net::SocketAddr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use self::response::{Judge, Verdict};
-use super::{Failure, Stage, Step, tcp, tls};
+use super::{Endpoint, Failure, Stage, Step, tcp, tls};
 use crate::config::{HttpCheck, HttpsCheck};
 
 const READ_AT_ONCE: usize = 8192;
 
-pub async fn plain(address: SocketAddr, check: &HttpCheck, step: &Step) -> Result<(), Failure> {
-    let stream = tcp::connect(address).await?;
-    exchange(stream, address, 80, check, step).await
+pub async fn plain(endpoint: &Endpoint, check: &HttpCheck, step: &Step) -> Result<(), Failure> {
+    let stream = tcp::connect(endpoint).await?;
+    exchange(stream, endpoint.name, 80, check, step).await
 }
 
 pub async fn over_tls(
-    address: SocketAddr,
+    endpoint: &Endpoint,
     check: &HttpsCheck,
     trust: &tls::Trust,
     step: &Step,
 ) -> Result<(), Failure> {
     let config = trust.config(&check.verify).await?;
-    let stream = tcp::connect(address).await?;
+    let stream = tcp::connect(endpoint).await?;
     step.set(Stage::Handshaking);
     let name = check.server_name.as_deref().or(check.http.host.as_deref());
-    let stream = tls::handshake(stream, config, name, address.ip()).await?;
-    exchange(stream, address, 443, &check.http, step).await
+    let stream = tls::handshake(stream, config, name, endpoint.name.ip()).await?;
+    exchange(stream, endpoint.name, 443, &check.http, step).await
 }
 
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
