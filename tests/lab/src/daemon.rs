@@ -13,6 +13,8 @@ use crate::wait::wait_until;
 
 pub struct Daemon<'a> {
     lab: &'a Lab,
+    /// A program that it is started by, and its arguments.
+    through: &'static [&'static str],
     process: Option<Process>,
 }
 
@@ -20,7 +22,17 @@ impl<'a> Daemon<'a> {
     /// Writes the configuration, starts the daemon and waits until it has attached its
     /// program and knows its backends.
     pub fn start(lab: &'a Lab, config: &str) -> Result<Self> {
-        let mut daemon = Self { lab, process: None };
+        Self::start_through(lab, config, &[])
+    }
+
+    /// The same for a daemon that lacks CAP_SYS_ADMIN.
+    pub fn start_without_sys_admin(lab: &'a Lab, config: &str) -> Result<Self> {
+        let through = &["setpriv", "--bounding-set", "-sys_admin"];
+        Self::start_through(lab, config, through)
+    }
+
+    fn start_through(lab: &'a Lab, config: &str, through: &'static [&'static str]) -> Result<Self> {
+        let mut daemon = Self { lab, through, process: None };
         daemon.write_config(config)?;
         daemon.start_again()?;
         Ok(daemon)
@@ -37,7 +49,19 @@ impl<'a> Daemon<'a> {
 
     /// The daemon's command line, in the balancer host.
     pub fn command(&self, subcommand: &str) -> Command {
-        let mut command = self.lab.balancer.command(&self.lab.tools.daemon);
+        self.command_through(&[], subcommand)
+    }
+
+    fn command_through(&self, through: &[&str], subcommand: &str) -> Command {
+        let daemon = &self.lab.tools.daemon;
+        let mut command = match through {
+            [] => self.lab.balancer.command(daemon),
+            [program, arguments @ ..] => {
+                let mut command = self.lab.balancer.command(program);
+                command.args(arguments).arg(daemon);
+                command
+            }
+        };
         command.args(["--instance", &self.lab.name, subcommand]);
         command
     }
@@ -45,7 +69,7 @@ impl<'a> Daemon<'a> {
     /// Starts it with the configuration that is there.
     pub fn start_again(&mut self) -> Result<()> {
         let log = self.lab.file("lb-daemon.log");
-        let mut command = self.command("run");
+        let mut command = self.command_through(self.through, "run");
         command.arg("--config").arg(self.config_path());
         // Heard by whoever binds it, as systemd does.
         command.env("NOTIFY_SOCKET", self.lab.file("notify"));
