@@ -8,7 +8,7 @@ use aya_ebpf::btf_maps::{
 };
 use aya_ebpf::macros::btf_map;
 use lb_common::abi::{
-    self, Backend, BackendCounters, Budget, BudgetState, FlowEntry, FlowKey, FragmentKey,
+    self, Backend, BackendCounters, Budget, BudgetState, Evidence, FlowEntry, FlowKey, FragmentKey,
     FragmentWay, Handoff, NarrowBucket, NatBegin, NatSettings, Peers, Pool, PortBucket, Service,
     Settings, Totals, VipBucket, WideBucket,
 };
@@ -95,6 +95,14 @@ pub static WIDE: Array<WideBucket, 1, MAPPED> = Array::new();
 
 #[btf_map]
 pub static WIDE_NEW: Array<WideBucket, 1, MAPPED> = Array::new();
+
+/// By the number of the backend.
+#[btf_map]
+pub static EVIDENCE: Array<Evidence, { abi::MAX_BACKENDS as usize }, MAPPED> = Array::new();
+
+/// Cells, see `abi::SynCell`.
+#[btf_map]
+pub static SYN_SKETCH: Array<u64, { abi::SYN_CELLS as usize }> = Array::new();
 
 /// VIPs that sockets of this host named.
 #[btf_map]

@@ -2,12 +2,13 @@
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use lb_common::abi::{
-    Backend, Budget, Handoff, Owners, PortBucket, SLOTS_PER_OWNERS, Service, SlotWord, VipBucket,
-    features,
+    Backend, Budget, Evidence, Handoff, Owners, PortBucket, SLOTS_PER_OWNERS, Service, SlotWord,
+    VipBucket, features,
 };
 use lb_common::budget;
 use lb_common::datapath::{FlowContext, Tables};
 use lb_common::hash::FlowWords;
+use lb_common::nat::Shared;
 
 use crate::flows::KernelFlow;
 use crate::{maps, nat};
@@ -85,6 +86,21 @@ impl<const TRANSLATES: bool> Tables for All<TRANSLATES> {
             // SAFETY: as in `count`.
             unsafe { (*counters).unresolved += 1 };
         }
+    }
+
+    #[inline(always)]
+    fn syn_cell(&self, index: u32) -> Option<&Shared> {
+        let cell = maps::SYN_SKETCH.get_ptr(index)?;
+        // SAFETY: a map element stays while the program runs; all access it as
+        // `Shared`, which is a word.
+        Some(unsafe { &*cell.cast() })
+    }
+
+    #[inline(always)]
+    fn evidence(&self, id: u16) -> Option<&Evidence> {
+        let evidence = maps::EVIDENCE.get_ptr(id as u32)?;
+        // SAFETY: as in `syn_cell`.
+        Some(unsafe { &*evidence })
     }
 
     #[inline(never)]

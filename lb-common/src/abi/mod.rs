@@ -6,6 +6,7 @@
 
 mod backend;
 mod counters;
+mod evidence;
 mod flow;
 mod fragment;
 mod nat;
@@ -19,6 +20,7 @@ mod vip;
 
 pub use backend::{Backend, backend_flags};
 pub use counters::{Answer, BACKEND_COUNTERS_LEN, BackendCounters, TOTALS_LEN, Totals};
+pub use evidence::{Evidence, SYN_CELLS, SynCell, Trouble};
 pub use flow::{FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState};
 pub use fragment::{FRAGMENTED_PACKETS, FragmentKey, FragmentWay};
 pub use nat::{
@@ -35,7 +37,7 @@ pub use slot::{ASK_OLD, NO_BACKEND, SlotWord};
 pub use vip::{Unserved, VIP_WAYS, VipBucket, VipEntry};
 
 /// Version of everything in this module.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Names of the maps in the object (at most 15 bytes: the kernel cuts the rest).
 pub mod map_names {
@@ -62,6 +64,8 @@ pub mod map_names {
     pub const PROGRAMS: &str = "PROGRAMS";
     pub const FRAGMENTS: &str = "FRAGMENTS";
     pub const SOCKET_PEERS: &str = "SOCKET_PEERS";
+    pub const EVIDENCE: &str = "EVIDENCE";
+    pub const SYN_SKETCH: &str = "SYN_SKETCH";
 }
 
 /// Buckets of the VIP table; a power of two.

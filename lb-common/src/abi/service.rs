@@ -54,7 +54,11 @@ pub struct Service {
     /// When a packet last went past translation by [`service_flags::DIRECT_TOO`],
     /// in ticks: the data path writes this.
     pub direct_at: u64,
-    pub reserved_3: [u64; 5],
+    /// Ticks after which a SYN that comes again counts as unanswered; 0: trouble
+    /// is not looked for in the service's traffic.
+    pub repeat_after: u32,
+    pub reserved_2: u32,
+    pub reserved_3: [u64; 4],
 }
 
 const _: () = assert!(size_of::<Table>() == 24);

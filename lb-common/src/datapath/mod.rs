@@ -16,6 +16,7 @@
 
 mod answer;
 mod classify;
+mod evidence;
 mod forward;
 mod icmp;
 pub mod local_client;
@@ -29,8 +30,11 @@ pub use forward::Egress;
 use parse::{Ipv4, Ipv6, Transport, UpperLayer};
 pub use verdict::{Next, Outcome, Verdict};
 
-use crate::abi::{Backend, Budget, Handoff, PortBucket, Service, SlotWord, VipBucket, VipEntry};
+use crate::abi::{
+    Backend, Budget, Evidence, Handoff, PortBucket, Service, SlotWord, VipBucket, VipEntry,
+};
 use crate::hash::FlowWords;
+use crate::nat::Shared;
 use crate::reason::DropReason;
 use crate::transition::{FlowTable, PacketKind};
 
@@ -77,6 +81,10 @@ pub trait Tables {
     fn count(&self, id: u16, bytes: usize, new_connection: bool);
     /// Counts a packet that backend `id` did not get for want of a next hop.
     fn count_unresolved(&self, id: u16);
+    /// A cell of the sketch of SYNs, see [`SynCell`](crate::abi::SynCell).
+    fn syn_cell(&self, index: u32) -> Option<&Shared>;
+    /// What the traffic says of backend `id`.
+    fn evidence(&self, id: u16) -> Option<&Evidence>;
     /// Takes one token of a budget.
     fn take_token(&self, budget: Budget) -> bool;
     /// The clock, in ticks.
@@ -235,6 +243,9 @@ fn upper_layer<P: Packet, T: Tables>(packet: &mut P, tables: &T, arrival: &Arriv
     match select::backend(tables, &subject) {
         select::Selected::Backend(id, hash) => {
             let is_new = matches!(subject.kind, Some(PacketKind::Syn));
+            if is_new {
+                evidence::syn(packet, tables, arrival.upper, &subject, id);
+            }
             forward::to_backend(packet, tables, arrival, id, hash, is_new)
         }
         select::Selected::Reset => answer::reset(packet, tables, arrival, DropReason::DeadBackend),

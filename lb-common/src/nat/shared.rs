@@ -38,6 +38,20 @@ impl Shared {
         interleaving_point();
         imp::exchange(self.0.get(), old, new)
     }
+
+    /// Adds; none is lost.
+    #[inline(always)]
+    pub fn add(&self, more: u64) {
+        interleaving_point();
+        imp::add(self.0.get(), more);
+    }
+
+    /// Sets bits; none is lost.
+    #[inline(always)]
+    pub fn set(&self, bits: u64) {
+        interleaving_point();
+        imp::set(self.0.get(), bits);
+    }
 }
 
 #[cfg(not(target_arch = "bpf"))]
@@ -66,12 +80,24 @@ mod imp {
     pub fn exchange(word: *mut u64, old: u64, new: u64) -> bool {
         atomic(word).compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
+
+    #[inline(always)]
+    pub fn add(word: *mut u64, more: u64) {
+        atomic(word).fetch_add(more, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub fn set(word: *mut u64, bits: u64) {
+        atomic(word).fetch_or(bits, Ordering::Relaxed);
+    }
 }
 
 /// The target has no atomic types; the intrinsics behind them it has.
 #[cfg(target_arch = "bpf")]
 mod imp {
-    use core::intrinsics::{AtomicOrdering, atomic_cxchg};
+    use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd};
+
+    const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
 
     #[inline(always)]
     pub fn load(word: *mut u64) -> u64 {
@@ -90,6 +116,18 @@ mod imp {
         const SEQUENTIAL: AtomicOrdering = AtomicOrdering::SeqCst;
         // SAFETY: see `Shared`.
         unsafe { atomic_cxchg::<u64, SEQUENTIAL, SEQUENTIAL>(word, old, new).1 }
+    }
+
+    #[inline(always)]
+    pub fn add(word: *mut u64, more: u64) {
+        // SAFETY: see `Shared`.
+        unsafe { atomic_xadd::<u64, u64, RELAXED>(word, more) };
+    }
+
+    #[inline(always)]
+    pub fn set(word: *mut u64, bits: u64) {
+        // SAFETY: see `Shared`.
+        unsafe { atomic_or::<u64, u64, RELAXED>(word, bits) };
     }
 }
 

@@ -13,11 +13,11 @@ use aya::{
 };
 use lb_common::{
     abi::{
-        Backend, BackendCounters, Budget, BudgetState, FRAGMENTED_PACKETS, FlowEntry, FlowKey,
-        FragmentKey, FragmentWay, Handoff, MAX_BACKENDS, MAX_POOLS, MAX_SERVICES, NAT_EVENT_BYTES,
-        NAT_WAYS, NarrowBucket, NatSettings, PORT_BUCKETS, Peers, Pool, PortBucket,
-        SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, Totals, VIP_BUCKETS, VipBucket,
-        WideBucket, map_names,
+        Backend, BackendCounters, Budget, BudgetState, Evidence, FRAGMENTED_PACKETS, FlowEntry,
+        FlowKey, FragmentKey, FragmentWay, Handoff, MAX_BACKENDS, MAX_POOLS, MAX_SERVICES,
+        NAT_EVENT_BYTES, NAT_WAYS, NarrowBucket, NatSettings, PORT_BUCKETS, Peers, Pool,
+        PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, SYN_CELLS, Service, Settings, Totals,
+        VIP_BUCKETS, VipBucket, WideBucket, map_names,
     },
     datapath::Next,
 };
@@ -141,7 +141,7 @@ const NO_PREALLOC: u32 = 1;
 const MMAPABLE: u32 = 1024;
 
 /// Every pinned map and its shape.
-pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 23] {
+pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 25] {
     use map_names as name;
     [
         (name::SETTINGS, mapped::<Settings>(1)),
@@ -179,6 +179,8 @@ pub(super) fn layout(sizes: MapSizes) -> [(&'static str, Shape); 23] {
         (name::WIDE, mapped::<WideBucket>(sizes.wide())),
         (name::WIDE_NEW, mapped::<WideBucket>(MapSizes::new_flows(sizes.wide()))),
         (name::SOCKET_PEERS, shape::<i32, Peers>(MapType::SkStorage, 0, NO_PREALLOC)),
+        (name::EVIDENCE, mapped::<Evidence>(MAX_BACKENDS)),
+        (name::SYN_SKETCH, shape::<u32, u64>(MapType::Array, SYN_CELLS, 0)),
     ]
 }
 

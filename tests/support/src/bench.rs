@@ -176,6 +176,32 @@ impl Bench {
         }
     }
 
+    /// The same, without a SYN that was seen before or evidence of it.
+    pub fn set_without_evidence(&mut self, world: &World) {
+        self.set(world);
+        self.kernel.clear_syns();
+        for id in world.maps.backends.keys() {
+            self.kernel.clear_evidence(*id);
+        }
+    }
+
+    /// What the traffic says of a backend: unanswered, repeats, refused,
+    /// unreachable; and how many networks say so.
+    pub fn evidence(&mut self, id: u16) -> ([u64; 4], u32) {
+        let kernel = self.kernel.evidence(id);
+        assert_eq!(kernel, self.host.evidence_of(id), "evidence against backend {id}");
+        let [counts @ .., networks] = kernel;
+        (counts, networks.count_ones())
+    }
+
+    /// Waits until the data path's clock has moved on by so many ticks.
+    pub fn wait(&mut self, ticks: u64) {
+        let until = self.now() + ticks;
+        while self.now() < until {
+            std::thread::yield_now();
+        }
+    }
+
     /// Whether an insert is noted to have failed in the group of `slot`.
     pub fn insert_failed(&mut self, slot: u32) -> bool {
         let kernel = self.kernel.insert_failed(slot);

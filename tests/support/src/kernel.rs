@@ -8,8 +8,8 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use lb_common::abi::{
     BACKEND_COUNTERS_LEN, Backend, BackendCounters, Budget, FlowEntry, FlowKey, FlowOwner,
     FlowSeen, FlowState, FragmentKey, FragmentWay, NarrowBucket, NatSettings, Owners, Pool,
-    PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, Service, Settings, TOTALS_LEN, Totals,
-    VipBucket, WideBucket, map_names,
+    PortBucket, SLOTS_PER_FAIL_STAMP, SLOTS_PER_OWNERS, SYN_CELLS, Service, Settings, TOTALS_LEN,
+    Totals, VipBucket, WideBucket, map_names,
 };
 
 /// Verdicts of XDP programs (`enum xdp_action`).
@@ -330,6 +330,30 @@ impl Kernel {
         let map =
             PerCpuArray::<_, [u64; BACKEND_COUNTERS_LEN]>::try_from(map).expect("BACKEND_STATS");
         BackendCounters::of_words(sum(map.get(&id.into(), 0).expect("BACKEND_STATS").iter()))
+    }
+
+    /// What the traffic says of a backend: unanswered, repeats, refused,
+    /// unreachable, networks.
+    pub fn evidence(&mut self, id: u16) -> [u64; 5] {
+        let words = self.array::<[u64; 8]>(map_names::EVIDENCE).get(&id.into(), 0);
+        let [unanswered, repeats, refused, unreachable, networks, ..] = words.expect("evidence");
+        [unanswered, repeats, refused, unreachable, networks]
+    }
+
+    pub fn clear_evidence(&mut self, id: u16) {
+        self.array::<[u64; 8]>(map_names::EVIDENCE)
+            .set(id.into(), [0_u64; 8], 0)
+            .expect("evidence");
+    }
+
+    /// Forgets the SYNs that were seen.
+    pub fn clear_syns(&mut self) {
+        let mut cells = self.array::<u64>(map_names::SYN_SKETCH);
+        for index in 0..SYN_CELLS {
+            if cells.get(&index, 0).expect("a cell") != 0 {
+                cells.set(index, 0_u64, 0).expect("a cell");
+            }
+        }
     }
 
     pub fn set_nat_settings(&mut self, settings: NatSettings) {

@@ -53,6 +53,8 @@ pub trait NatBody {
             service: self.service(),
             hop: if reverse { self.hop() } else { NatHop::default() },
             began: if reverse { 0 } else { self.began() },
+            packets: 0,
+            state: 0,
             reserved: 0,
         }
     }
@@ -152,7 +154,7 @@ mod tests {
             source: mac_word([6, 5, 4, 3, 2, 1]),
             ifindex: 77,
         };
-        let reverse = NatEntry { to, backend: 0xabcd, service: 0x1234, hop, began: 0, reserved: 0 };
+        let reverse = NatEntry { to, backend: 0xabcd, service: 0x1234, hop, ..NatEntry::default() };
         let body = B::default();
         body.write(&key, &reverse, true);
         assert_eq!((body.key(), body.entry()), (key, reverse));

@@ -14,7 +14,11 @@ pub struct NatEntry {
     pub hop: NatHop,
     pub backend: u16,
     pub service: u16,
-    pub reserved: u32,
+    /// Of a line that was found: packets that it had counted, and the
+    /// [`NatState`](super::NatState) that it was in.
+    pub packets: u16,
+    pub state: u8,
+    pub reserved: u8,
 }
 
 /// The way back to a client, learned from its packets.

@@ -11,6 +11,7 @@
 //! with a stack of its own.
 
 mod egress;
+mod evidence;
 mod fragment;
 mod icmp;
 mod icmp_families;
@@ -156,6 +157,9 @@ pub fn process<P: Packet, T: NatTables>(
         let wide = flow::Tables { main: tables.wide(), new: tables.wide_new(), settings, now };
         fate = existing(packet, tables, &wide, handoff);
     }
+    if !matches!(fate, Fate::Unknown) && evidence::may_be(handoff) {
+        evidence::weigh(packet, tables, handoff);
+    }
     match fate {
         Fate::Unknown => without_flow(packet, tables, handoff),
         Fate::ToBackend => egress::to_backend(packet, tables, handoff),
@@ -227,7 +231,7 @@ where
     let hash = flows.hash(key);
     let Some(found) = flows.find(key, hash) else { return Some(Fate::Unknown) };
     let reverse = found.line.body.rest().is_reverse();
-    learn(found.line.body, draft);
+    learn(&found, draft);
     *is_answer = reverse as u8;
     let Some(kind) = kind else {
         draft.reverse.hop = found.line.body.hop();
@@ -245,10 +249,14 @@ where
     }
 }
 
-/// Where packets of the flow go, and whose it is.
+/// Where packets of the flow go, whose it is, and how it stands.
 #[inline(always)]
-fn learn<B: NatBody>(body: &B, draft: &mut Draft) {
+fn learn<B: NatBody>(found: &Found<'_, B>, draft: &mut Draft) {
+    let body = found.line.body;
     draft.forward.to = body.to();
+    draft.forward.began = body.began();
+    draft.forward.state = found.meta.state() as u8;
+    draft.forward.packets = body.rest().packets();
     draft.forward.backend = body.backend();
     draft.forward.service = body.service();
 }

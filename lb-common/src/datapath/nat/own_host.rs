@@ -7,8 +7,8 @@
 
 use super::super::parse::{self, Ipv4, Ipv6, Transport, UpperLayer};
 use super::super::{Arrival, ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Network, Packet};
-use super::{Fate, NatTables, answer_of, learn};
-use crate::abi::{Handoff, NatBody};
+use super::{Fate, NatTables, answer_of, evidence, learn};
+use crate::abi::{Handoff, NatBody, NatSettings};
 use crate::nat::flow::{self, End};
 use crate::nat::table::Table;
 
@@ -20,6 +20,20 @@ pub fn is_answer<P: Packet, T: NatTables>(packet: &P, tables: &T, handoff: &mut 
     if !read(packet, handoff) {
         return false;
     }
+    let answers = answers(packet, tables, settings, handoff);
+    if answers && evidence::may_be(handoff) {
+        evidence::weigh(packet, tables, handoff);
+    }
+    answers
+}
+
+#[inline(always)]
+fn answers<P: Packet, T: NatTables>(
+    packet: &P,
+    tables: &T,
+    settings: &NatSettings,
+    handoff: &mut Handoff,
+) -> bool {
     let now = tables.now();
     // Flows of backends on this host stay within their family.
     if handoff.v6 == 0 {
@@ -50,6 +64,7 @@ fn read<P: Packet>(packet: &P, handoff: &mut Handoff) -> bool {
     handoff.protocol = arrival.network.protocol;
     handoff.flow = transport.flow(&arrival.network);
     handoff.kind = super::number_of(Some(transport.kind));
+    handoff.is_answer = 1;
     true
 }
 
@@ -99,7 +114,7 @@ where
     if !found.line.body.rest().is_reverse() {
         return false;
     }
-    learn(found.line.body, draft);
+    learn(&found, draft);
     let end = End { key, hash };
     found.line.body.rest().count(packet.length());
     let fate = answer_of(tables, flows, draft, (&found, &end, kind));

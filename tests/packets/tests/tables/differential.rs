@@ -44,6 +44,8 @@ fn world(random: &mut Random) -> World {
             let flag = [0, service_flags::UDP_KEEP, service_flags::RESET_ON_DEAD];
             let flag = flag[random.below(3) as usize];
             world.change_service(service, |s| s.flags ^= flag);
+            let repeat_after = [0, 1, 1 << 19][random.below(3) as usize];
+            world.change_service(service, |s| s.repeat_after = repeat_after);
             if random.below(2) == 0 {
                 translate(random, &mut world, service);
             }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod differential;
+mod evidence;
 mod forward;
 mod icmp;
 mod local_clients;

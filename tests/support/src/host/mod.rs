@@ -9,12 +9,13 @@ pub mod nat;
 use std::cell::RefCell;
 
 use lb_common::abi::{
-    Answer, Backend, Budget, BudgetState, Handoff, PortBucket, Service, SlotWord, Totals,
-    VipBucket, features,
+    Answer, Backend, Budget, BudgetState, Evidence, Handoff, PortBucket, SYN_CELLS, Service,
+    SlotWord, Totals, VipBucket, features,
 };
 use lb_common::budget;
 use lb_common::datapath::{self, FlowContext, Outcome, Tables};
 use lb_common::hash::FlowWords;
+use lb_common::nat::Shared;
 use lb_common::reason::DropReason;
 
 use flows::HostFlow;
@@ -22,6 +23,9 @@ use frame::Frame;
 pub use maps::Maps;
 
 use crate::kernel::{self, action};
+
+/// Tests number their backends from 1.
+const BACKENDS_WITH_EVIDENCE: u16 = 256;
 
 /// Counters, all zero.
 pub const NO_TOTALS: Totals = Totals {
@@ -42,6 +46,8 @@ pub struct Host {
     empty: (VipBucket, PortBucket, Service, Backend),
     maps: Maps,
     nat: nat::Flows,
+    syn_cells: Vec<Shared>,
+    evidence: Vec<Evidence>,
     /// Handed over by one program to the next.
     handoff: std::cell::UnsafeCell<Handoff>,
     now: u64,
@@ -70,6 +76,8 @@ impl Host {
             empty: Default::default(),
             nat: nat::Flows::new(&maps.nat_settings),
             handoff: Default::default(),
+            syn_cells: (0..SYN_CELLS).map(|_| Shared::new(0)).collect(),
+            evidence: (0..BACKENDS_WITH_EVIDENCE).map(|_| Evidence::default()).collect(),
             maps,
             now: 0,
         }
@@ -145,6 +153,14 @@ impl Host {
         self.state.borrow().counters.get(&id).copied().unwrap_or_default()
     }
 
+    /// What the traffic says of a backend: unanswered, repeats, refused,
+    /// unreachable, networks.
+    pub fn evidence_of(&self, id: u16) -> [u64; 5] {
+        let Evidence { unanswered, repeats, refused, unreachable, networks, .. } =
+            &self.evidence[usize::from(id)];
+        [unanswered, repeats, refused, unreachable, networks].map(Shared::load)
+    }
+
     pub fn insert_failed(&self, slot: u32) -> bool {
         let group = slot / lb_common::abi::SLOTS_PER_FAIL_STAMP;
         self.state.borrow().insert_failed.contains_key(&group)
@@ -191,6 +207,14 @@ impl Tables for Host {
 
     fn count_unresolved(&self, id: u16) {
         self.state.borrow_mut().counters.entry(id).or_default().unresolved += 1;
+    }
+
+    fn syn_cell(&self, index: u32) -> Option<&Shared> {
+        self.syn_cells.get(index as usize)
+    }
+
+    fn evidence(&self, id: u16) -> Option<&Evidence> {
+        self.evidence.get(usize::from(id))
     }
 
     fn take_token(&self, kind: Budget) -> bool {
@@ -263,6 +287,14 @@ impl Tables for Direct<'_> {
 
     fn count_unresolved(&self, id: u16) {
         self.0.count_unresolved(id);
+    }
+
+    fn syn_cell(&self, index: u32) -> Option<&Shared> {
+        self.0.syn_cell(index)
+    }
+
+    fn evidence(&self, id: u16) -> Option<&Evidence> {
+        self.0.evidence(id)
     }
 
     fn take_token(&self, kind: Budget) -> bool {
