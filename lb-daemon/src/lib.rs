@@ -12,6 +12,7 @@ pub mod health;
 pub mod loader;
 pub mod nat;
 pub mod netlink;
+pub mod passive;
 pub mod slots;
 pub mod state;
 mod sys;

@@ -35,7 +35,10 @@ pub struct Evidence {
     pub reserved: [u64; 3],
 }
 
-const _: () = assert!(size_of::<Evidence>() == 64);
+/// Length of [`Evidence`] as an array of u64.
+pub const EVIDENCE_LEN: usize = size_of::<Evidence>() / 8;
+
+const _: () = assert!(EVIDENCE_LEN == 8);
 
 impl Evidence {
     /// `network`: one bit of [`Self::networks`].

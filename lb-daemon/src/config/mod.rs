@@ -42,9 +42,9 @@ pub use load::{load, parse, parse_for};
 pub use model::{
     Backend, BackendOrder, Check, Config, Control, Discovery, Dns, DnsCheck, DrainTime, ExecCheck,
     Family, Health, HttpCheck, HttpsCheck, Idle, InitialState, Interface, Limits, Method, Mode,
-    NameSource, NatLog, OnBackendDead, OnExit, Origin, OuterSource, Pattern, Payload, PortRange,
-    Ports, Prefix, Probes, Protocol, Question, QuestionKind, Rcode, Record, Scheduler, Seed,
-    Service, Snat, StatusRange, Tunnel, UdpCheck, UdpFlows, Unserved, Verify, XdpMode,
+    NameSource, NatLog, OnBackendDead, OnExit, Origin, OuterSource, Passive, Pattern, Payload,
+    PortRange, Ports, Prefix, Probes, Protocol, Question, QuestionKind, Rcode, Record, Scheduler,
+    Seed, Service, Snat, StatusRange, Tunnel, UdpCheck, UdpFlows, Unserved, Verify, XdpMode,
 };
 pub use problem::{Loaded, Position, Problem, Problems};
 pub use ranges::{DEFAULT_WEIGHT, WEIGHT_MAX, default_table_size};

@@ -255,6 +255,9 @@ impl Comparison<'_> {
         if health {
             self.change("its probes change; states start anew for targets that are new");
         }
+        if old.passive != new.passive {
+            self.change("what its traffic shows of backends is treated as the file says");
+        }
         if times {
             self.change("its times change, for flows that exist too");
         }

@@ -150,6 +150,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// What an operator should look at.
     pub fn warnings(&self) -> Vec<String> {
-        self.troubles.iter().map(|(about, what)| format!("{about}: {what}")).collect()
+        let troubles = self.troubles.iter().map(|(about, what)| format!("{about}: {what}"));
+        troubles.chain(self.suspicions()).collect()
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     api::types::{BackendState, Decision, Event, EventKind},
     config::{Backend, BackendOrder, Config, DrainTime, Service},
     dataplane::DataPlane,
+    health::State,
     slots::SlotMemory,
     state::{Drain, Overrides, Removed},
 };
@@ -78,7 +79,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// A backend as the selection is to see it.
     pub(super) fn candidate(&mut self, service: &Service, backend: &Backend) -> Candidate {
-        let state = self.view.state(service, backend);
+        let state = self.state_of(service, backend);
         let drain = self.drain_of(service, backend);
         let cut = drain.as_ref().is_some_and(|drain| self.is_past(drain.deadline));
         let weight = if drain.is_some() { 0 } else { self.weight_of(service, backend).into() };
@@ -111,9 +112,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         match elapsed.map_or(FULL, |elapsed| ramp(elapsed, whole)) {
             FULL => {
                 standing.starting = None;
-                FULL
+                self.trusted_part(id)
             }
-            part => part,
+            part => part.min(self.trusted_part(id)),
         }
     }
 
@@ -132,7 +133,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     pub(super) fn standing(&self, service: &Service, backend: &Backend) -> (BackendState, String) {
         let id = self.id_of(&service.name, backend.address);
         let Some(drain) = self.drain_of(service, backend) else {
-            return (self.view.state(service, backend).into(), self.reason(service, backend));
+            return (self.state_of(service, backend).into(), self.reason(service, backend));
         };
         let progress = id.and_then(|id| self.drains.get(&id));
         let flows = progress.map_or(0, |progress| progress.flows);
@@ -148,6 +149,10 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     /// What led to a state that nobody ordered.
     fn reason(&self, service: &Service, backend: &Backend) -> String {
+        let by_probes = matches!(self.view.state(service, backend), State::Failing | State::Dead);
+        if !by_probes && let Some(said) = self.said_by_traffic(service, backend) {
+            return said;
+        }
         match (self.view.status(service, backend), self.view.next_hops.get(&backend.address)) {
             (Some(status), _) => status.reason.clone(),
             (None, Some(Err(error))) if !error.is_own_host() => error.to_string(),

@@ -27,6 +27,7 @@ mod interfaces;
 mod life;
 mod lingering;
 mod orders;
+mod passive;
 mod refresh;
 mod refusals;
 mod selection;
@@ -55,8 +56,9 @@ use crate::{
     dataplane::{DataPlane, PortTable, Ticks, VipTable},
     events::Journal,
     nat::Registry,
+    passive::Watches,
     slots::{Engine, SlotMemory, SlotSpace},
-    state::{Identity, Overrides, OverridesFile, SeedError, StateError, StateFile},
+    state::{EjectionsFile, Identity, Overrides, OverridesFile, SeedError, StateError, StateFile},
 };
 
 pub use counters::{Rate, Rates};
@@ -129,6 +131,8 @@ pub struct Controller<P, M> {
     overrides: Overrides,
     drains: Drains,
     standings: Standings,
+    watches: Watches,
+    ejections_file: EjectionsFile,
 }
 
 /// A configured service, as it is.
@@ -168,6 +172,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let overrides = overrides_file.read()?;
         overrides.trail().cloned().for_each(|event| journal.keep(event));
         let ticks_per_second = plane.ticks().per_second();
+        let ejections_file = EjectionsFile::beside(state_file.path());
         let mut controller = Self {
             engine: Engine::new(slots, ticks_per_second),
             space: SlotSpace::new(slot_space, ticks_per_second),
@@ -197,6 +202,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             overrides,
             drains: Drains::new(),
             standings: Standings::new(),
+            watches: Watches::restored(ejections_file.read()),
+            ejections_file,
         };
         if fresh {
             controller.identity.begin_anew(&controller.config);

@@ -166,7 +166,8 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             for backend in &service.backends {
                 let Some(id) = known.backends.get(&backend.address) else { continue };
                 let flags = self.plane.backend(*id).flags;
-                if flags & flag::PROBED == 0 {
+                // What the traffic took out, probes may find up.
+                if flags & flag::PROBED == 0 || self.ejection(service, backend).is_some() {
                     continue;
                 }
                 let state = match health_of(flags) {

@@ -4,11 +4,17 @@ use lb_common::abi::{
     ABI_VERSION, Budget, Service as Entry, Settings, Table, service_flags as flag,
 };
 
+use std::time::Duration;
+
 use crate::{
-    config::{Config, Mode, OnBackendDead, Protocol, Service, UdpFlows},
+    config::{Config, Mode, OnBackendDead, Passive, Protocol, Service, UdpFlows},
     dataplane::Ticks,
     state::{ServiceIdentity, StoredTable},
 };
+
+/// Clients wait a second before they repeat a SYN (RFC 6298); what comes again
+/// sooner is a copy that the network made.
+const REPEAT_AFTER: Duration = Duration::from_millis(200);
 
 /// The entry of `service`, whose slots are in `table`.
 pub fn entry(
@@ -39,8 +45,13 @@ pub fn entry(
         UdpFlows::Responses(count) => count.into(),
         UdpFlows::Fast | UdpFlows::Keep => 0,
     };
+    let repeat_after = match service.passive {
+        Passive::Off => 0,
+        Passive::On | Passive::Advisory => of(REPEAT_AFTER).max(1),
+    };
     Entry {
         flags,
+        repeat_after,
         pool: known.id.into(),
         udp_responses,
         table: table.into(),

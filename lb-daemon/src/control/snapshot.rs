@@ -190,7 +190,12 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         let hop = self.view.next_hops.get(&backend.address);
         let (state, reason) = self.standing(service, backend);
         let since = match found.id.and_then(|id| self.standings.get(&id)) {
-            Some(standing) if self.drain_of(service, backend).is_some() => Some(standing.since),
+            Some(standing)
+                if self.drain_of(service, backend).is_some()
+                    || self.ejection(service, backend).is_some() =>
+            {
+                Some(standing.since)
+            }
             _ => status.map(since),
         };
         BackendStats {
@@ -208,6 +213,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
             traffic: traffic(&found.counters, found.rate),
             connections: connections(&found.counters, found.rate),
             probe: found.probe.clone(),
+            passive: found.id.and_then(|id| self.passive_stats(service, backend, id)),
             unresolved: found.counters.unresolved,
             reply_packets: found.counters.reply_packets,
             reply_bytes: found.counters.reply_bytes,

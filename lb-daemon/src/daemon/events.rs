@@ -309,6 +309,10 @@ impl Daemon {
             found.counters.values().fold(0, |sum: u64, one| sum.wrapping_add(one.unlogged));
         let before = self.unlogged.replace(unlogged).unwrap_or(unlogged);
         self.logger.lose(unlogged.saturating_sub(before));
+        match self.controller.look_at_traffic(&found.counters) {
+            Ok(doubtful) => doubtful.iter().for_each(|target| self.prober.hurry(target)),
+            Err(error) => error!("{error}; trying again"),
+        }
         let full = self.controller.flows_without_room();
         let pool = |id| self.controller.pool_of(id);
         turn.refusals.note(found.counted_at, &found.counters, full, pool);

@@ -11,7 +11,7 @@ use lb_common::abi::{
     Service, Settings, Totals, VipBucket, VipEntry,
 };
 
-use super::{BatchCursor, DataPlane, Place, Ticks};
+use super::{BatchCursor, DataPlane, Evidence, Place, Ticks};
 
 #[derive(Clone, Debug)]
 pub struct Fake {
@@ -27,6 +27,8 @@ pub struct Fake {
     pub ports: HashMap<Place, PortEntry>,
     pub totals: Totals,
     pub counters: HashMap<u16, BackendCounters>,
+    pub evidence: HashMap<u16, Evidence>,
+    pub networks: HashMap<u16, u64>,
     pub flows: HashMap<FlowKey, FlowEntry>,
     /// Every write, in order: what was written, and where.
     pub writes: Vec<Write>,
@@ -66,6 +68,8 @@ impl Default for Fake {
                 dropped: [0; _],
             },
             counters: HashMap::new(),
+            evidence: HashMap::new(),
+            networks: HashMap::new(),
             flows: HashMap::new(),
             writes: Vec::new(),
         }
@@ -160,7 +164,16 @@ impl DataPlane for Fake {
 
     fn clear_backend_counters(&mut self, id: u16) -> io::Result<()> {
         self.counters.remove(&id);
+        self.evidence.remove(&id);
         Ok(())
+    }
+
+    fn evidence(&self, id: u16) -> Evidence {
+        self.evidence.get(&id).copied().unwrap_or_default()
+    }
+
+    fn take_networks(&mut self, id: u16) -> u64 {
+        self.networks.remove(&id).unwrap_or(0)
     }
 
     fn flow_capacity(&self) -> u32 {

@@ -12,13 +12,13 @@ use aya::{
     maps::{Map, MapData, MapError, MapInfo, PerCpuArray},
 };
 use lb_common::abi::{
-    Backend, BackendCounters, FlowEntry, FlowKey, FlowOwner, FlowSeen, NatSettings, Pool,
-    PortBucket, PortEntry, Service, Settings, TOTALS_LEN, Totals, VIP_WAYS, VipBucket, VipEntry,
-    backend_flags, map_names,
+    Backend, BackendCounters, EVIDENCE_LEN, FlowEntry, FlowKey, FlowOwner, FlowSeen, NatSettings,
+    Pool, PortBucket, PortEntry, Service, Settings, TOTALS_LEN, Totals, VIP_WAYS, VipBucket,
+    VipEntry, backend_flags, map_names,
 };
 
 use super::{
-    BackendStats, BatchCursor, Clock, ClockError, DataPlane, Place, Ticks,
+    BackendStats, BatchCursor, Clock, ClockError, DataPlane, Evidence, Place, Ticks,
     mmap::{Mapped, Words, to_words},
 };
 use crate::{
@@ -45,6 +45,7 @@ pub struct Kernel {
     ports: Mapped<PortBucket>,
     services: Mapped<Service>,
     backends: Mapped<Backend>,
+    evidence: Mapped<[u64; EVIDENCE_LEN]>,
     flows: MapData,
     flow_capacity: u32,
     totals: PerCpuArray<MapData, [u64; TOTALS_LEN]>,
@@ -71,6 +72,7 @@ impl Kernel {
             ports: open_mapped(pins, map_names::PORTS)?,
             services: open_mapped(pins, map_names::SERVICES)?,
             backends: open_mapped(pins, map_names::BACKENDS)?,
+            evidence: open_mapped(pins, map_names::EVIDENCE)?,
             flows,
             flow_capacity: info.max_entries(),
             totals: open_per_cpu(pins, map_names::TOTALS)?,
@@ -235,7 +237,27 @@ impl DataPlane for Kernel {
     }
 
     fn clear_backend_counters(&mut self, id: u16) -> io::Result<()> {
+        for word in self.evidence.words(id.into()) {
+            word.store(0, Ordering::Release);
+        }
         self.backend_stats.clear(id)
+    }
+
+    fn evidence(&self, id: u16) -> Evidence {
+        let words = self.evidence.words(id.into());
+        // The order of the fields of `abi::Evidence`.
+        let [unanswered, repeats, refused, unreachable] =
+            [0, 1, 2, 3].map(|index| words[index].load(Ordering::Acquire));
+        Evidence { unanswered, repeats, refused, unreachable }
+    }
+
+    fn take_networks(&mut self, id: u16) -> u64 {
+        let networks = &self.evidence.words(id.into())[4];
+        // Most have none; to write would take the line from the data path's CPUs.
+        match networks.load(Ordering::Acquire) {
+            0 => 0,
+            _ => networks.swap(0, Ordering::AcqRel),
+        }
     }
 
     fn flow_capacity(&self) -> u32 {

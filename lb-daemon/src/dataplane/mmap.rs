@@ -13,8 +13,8 @@ use std::{
 };
 
 use lb_common::abi::{
-    Backend, NatSettings, Owners, Pool, PortBucket, PortEntry, Service, Settings, SlotWord,
-    VipBucket, VipEntry,
+    Backend, EVIDENCE_LEN, NatSettings, Owners, Pool, PortBucket, PortEntry, Service, Settings,
+    SlotWord, VipBucket, VipEntry,
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -51,7 +51,8 @@ words!(
     Owners,
     Backend,
     NatSettings,
-    Pool
+    Pool,
+    [u64; EVIDENCE_LEN]
 );
 
 /// All words of a value.

@@ -6,6 +6,7 @@
 
 mod backend_stats;
 mod clock;
+mod evidence;
 mod fake;
 mod kernel;
 mod kernel_slots;
@@ -28,6 +29,7 @@ use lb_common::abi::{
 pub use crate::sys::BatchCursor;
 pub use backend_stats::BackendStats;
 pub use clock::{Clock, ClockError};
+pub use evidence::Evidence;
 pub use fake::{Fake, Write};
 pub use kernel::{Kernel, OpenError, open_map};
 pub use kernel_slots::KernelSlots;
@@ -73,7 +75,12 @@ pub trait DataPlane {
     /// Summed over all CPUs, as is the next.
     fn totals(&self) -> io::Result<Totals>;
     fn backend_counters(&self, id: u16) -> io::Result<BackendCounters>;
+    /// And what the traffic says of it.
     fn clear_backend_counters(&mut self, id: u16) -> io::Result<()>;
+    /// What the traffic says of a backend: counts, and client networks since they
+    /// were last taken away.
+    fn evidence(&self, id: u16) -> Evidence;
+    fn take_networks(&mut self, id: u16) -> u64;
 
     fn flow_capacity(&self) -> u32;
     /// Appends the next few thousand flow entries to `into`; goes on where

@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, mpsc::UnboundedSender},
+    sync::{Notify, Semaphore, mpsc::UnboundedSender},
     task::AbortHandle,
     time::{Instant, sleep_until},
 };
@@ -32,6 +32,9 @@ use super::{
 
 /// At most one line in the log per this time about probes that could not be made.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A target is not hurried more often than that.
+const HURRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A target has a new state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,6 +84,8 @@ struct Entry {
     status: Status,
     probed: Probed,
     task: AbortHandle,
+    hurry: Arc<Notify>,
+    hurried: Option<Instant>,
 }
 
 impl Prober {
@@ -120,8 +125,10 @@ impl<P: Probe> Prober<P> {
         for target in wanted {
             if !targets.contains_key(&target) {
                 let target = Arc::new(target);
-                let task = tokio::spawn(run(self.shared.clone(), target.clone())).abort_handle();
-                targets.insert(target.clone(), Entry::new(&target, task));
+                let hurry = Arc::new(Notify::new());
+                let task = run(self.shared.clone(), target.clone(), hurry.clone());
+                let task = tokio::spawn(task).abort_handle();
+                targets.insert(target.clone(), Entry::new(&target, task, hurry));
             }
         }
     }
@@ -142,6 +149,18 @@ impl<P: Probe> Prober<P> {
     /// targets are dead at once.
     pub fn neighbour_failed(&self, address: IpAddr) {
         self.shared.update(|target| target.address == address, Machine::neighbour_failed);
+    }
+
+    /// There is reason to doubt the target: it is probed at once, beside its
+    /// schedule.
+    pub fn hurry(&self, target: &Target) {
+        let now = Instant::now();
+        if let Some(entry) = self.shared.targets().get_mut(target)
+            && entry.hurried.is_none_or(|last| now >= last + HURRY_INTERVAL)
+        {
+            entry.hurried = Some(now);
+            entry.hurry.notify_one();
+        }
     }
 
     /// What is known of `target`, if it is probed.
@@ -224,10 +243,10 @@ impl<P> Shared<P> {
 }
 
 impl Entry {
-    fn new(target: &Target, task: AbortHandle) -> Self {
+    fn new(target: &Target, task: AbortHandle, hurry: Arc<Notify>) -> Self {
         let machine = Machine::new(State::Unknown, target.rise, target.fall, target.interval);
         let status = Status::now(State::Unknown, "not probed enough yet".to_owned());
-        Self { machine, status, probed: Probed::default(), task }
+        Self { machine, status, probed: Probed::default(), task, hurry, hurried: None }
     }
 }
 
@@ -249,18 +268,23 @@ impl Status {
     }
 }
 
-async fn run<P: Probe>(shared: Arc<Shared<P>>, target: Arc<Target>) {
+async fn run<P: Probe>(shared: Arc<Shared<P>>, target: Arc<Target>, hurry: Arc<Notify>) {
     let mut pace = Pace::new(&target);
     let mut due = Instant::now() + pace.start();
     loop {
-        sleep_until(due).await;
+        let on_schedule = tokio::select! {
+            () = sleep_until(due) => true,
+            () = hurry.notified() => false,
+        };
         let outcome = {
             let _turn = shared.turns.acquire().await.expect("turns are never closed");
             shared.probe.probe(&target).await
         };
         shared.record(&target, &outcome);
-        // A probe that ran late moves the schedule: no burst to catch up.
-        due = (due + pace.gap()).max(Instant::now());
+        if on_schedule {
+            // A probe that ran late moves the schedule: no burst to catch up.
+            due = (due + pace.gap()).max(Instant::now());
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! the same names. Beside them stands what people want to know across a restart,
 //! and what operators decided ([`Overrides`]).
 
+mod ejections;
 mod health;
 mod identity;
 mod ids;
@@ -13,6 +14,7 @@ mod overrides;
 mod seed;
 mod store;
 
+pub use ejections::{Ejections, EjectionsFile};
 pub use health::{HealthFile, HealthMemory, Remembered};
 pub use identity::{FormerTraffic, Identity, NoRoom, ServiceIdentity, StoredTable};
 pub use overrides::{Drain, Override, Overrides, OverridesFile, Removed, Weight};

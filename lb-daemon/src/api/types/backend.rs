@@ -34,6 +34,8 @@ pub struct BackendStats {
     pub connections: Connections,
     /// `null` for one that is not probed.
     pub probe: Option<ProbeStats>,
+    /// What the traffic shows; `null` where it is not looked at.
+    pub passive: Option<PassiveStats>,
     /// Packets dropped because its next hop was unknown.
     pub unresolved: u64,
     /// Translated answers: packets, and frame bytes as received.
@@ -120,6 +122,24 @@ pub struct ProbeStats {
     pub smoothed: Option<f64>,
     /// Why the last probe failed or could not be made.
     pub problem: Option<String>,
+}
+
+/// What the traffic says of a backend of one service, and what was made of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PassiveStats {
+    /// Connections whose SYN came again, since nobody had answered.
+    pub unanswered: u64,
+    /// Connections that it refused. Only seen of translated ones, as the next.
+    pub refused: u64,
+    /// Flows whose first packet did not arrive, as an ICMP error said.
+    pub unreachable: u64,
+    /// It is taken out until then, in Unix seconds.
+    pub out_until: Option<u64>,
+    /// How often it was, until half an hour went well.
+    pub times_out: u32,
+    /// It was, and gets a tenth of its weight until connections have gone well.
+    pub on_trial: bool,
 }
 
 fn microseconds<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {

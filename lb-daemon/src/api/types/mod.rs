@@ -17,7 +17,7 @@ mod interface;
 mod nat;
 mod service;
 
-pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats, ProbeStats};
+pub use backend::{BackendState, BackendStats, LOCAL, NextHopStats, PassiveStats, ProbeStats};
 pub use change::{Change, Decision, DrainStats, WeightStats};
 pub use event::{Event, EventKind, EventPage, EventQuery, Who};
 pub use interface::{InterfaceMode, InterfaceState, InterfaceStats};

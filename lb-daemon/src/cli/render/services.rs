@@ -176,6 +176,9 @@ fn backend_note(backend: &BackendStats) -> String {
     if let Some(part) = backend.slow_start {
         notes.push(format!("starting slowly: {part} % of its weight"));
     }
+    if backend.state == BackendState::Up && backend.passive.is_some_and(|one| one.on_trial) {
+        notes.push(backend.reason.clone());
+    }
     match &backend.next_hop {
         None => notes.push("next hop unknown".to_owned()),
         Some(hop) if hop.interface == LOCAL => notes.push("on this host".to_owned()),

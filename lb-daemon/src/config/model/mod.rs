@@ -25,7 +25,7 @@ pub use mode::{Mode, OuterSource, Prefix, Tunnel};
 pub use nat::{NatLog, PortRange, Snat};
 pub use pattern::{Pattern, Payload};
 pub use service::{
-    Backend, BackendOrder, DrainTime, Idle, InitialState, OnBackendDead, Ports, Protocol,
+    Backend, BackendOrder, DrainTime, Idle, InitialState, OnBackendDead, Passive, Ports, Protocol,
     Scheduler, Service, UdpFlows, Unserved,
 };
 

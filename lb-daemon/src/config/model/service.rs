@@ -26,6 +26,8 @@ pub struct Service {
     /// Slots of the lookup table; a prime.
     pub table_size: u32,
     pub health: Health,
+    /// Whether trouble is looked for in the traffic, too.
+    pub passive: Passive,
     pub initial_state: InitialState,
     pub idle: Idle,
     /// Life of an entry of a flow that has sent a SYN and nothing since.
@@ -122,6 +124,17 @@ pub struct Idle {
 pub enum InitialState {
     Up,
     Down,
+}
+
+/// What is made of trouble that the traffic shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Passive {
+    /// A backend that does clearly worse than its peers is taken out.
+    On,
+    Off,
+    /// It is only told.
+    Advisory,
 }
 
 /// How long UDP flows are kept on their backend.

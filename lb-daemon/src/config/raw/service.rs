@@ -5,8 +5,8 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use super::{
     super::{
         model::{
-            BackendOrder, DrainTime, InitialState, OnBackendDead, Prefix, Protocol, Scheduler,
-            UdpFlows, Unserved,
+            BackendOrder, DrainTime, InitialState, OnBackendDead, Passive, Prefix, Protocol,
+            Scheduler, UdpFlows, Unserved,
         },
         problem::shown,
         ranges::{self, Time},
@@ -25,12 +25,13 @@ use super::{
 /// Keys of a service that `defaults` does not have.
 pub(super) const KEYS: [&str; 6] =
     ["name", "vip", "port", "backends", "backends_file", "max_backends"];
-pub(super) const COMMON_KEYS: [&str; 17] = [
+pub(super) const COMMON_KEYS: [&str; 18] = [
     "protocol",
     "mode",
     "scheduler",
     "table_size",
     "health",
+    "passive",
     "initial_state",
     "idle",
     "half_open",
@@ -75,6 +76,7 @@ pub(in super::super) struct Common<'t> {
     pub scheduler: Given<'t, Scheduler>,
     pub table_size: Given<'t, u32>,
     pub health: HealthKeys<'t>,
+    pub passive: Given<'t, Passive>,
     pub initial_state: Given<'t, InitialState>,
     pub idle_tcp: Given<'t, Duration>,
     pub idle_udp: Given<'t, Duration>,
@@ -150,6 +152,7 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
         ("nat", ModeName::Nat),
         ("dnat", ModeName::Dnat),
     ];
+    let passive = [("on", Passive::On), ("off", Passive::Off), ("advisory", Passive::Advisory)];
     let states = [("up", InitialState::Up), ("down", InitialState::Down)];
     let unserved = [
         ("reject", Unserved::Reject),
@@ -176,6 +179,7 @@ pub(super) fn common<'t>(fields: &Fields<'t>, report: &mut Report) -> Common<'t>
         ),
         table_size: fields.read("table_size", report, table_size),
         health: fields.get("health").map(|at| health::health(at, report)).unwrap_or_default(),
+        passive: word(fields, "passive", "a way to look at the traffic", &passive, report),
         initial_state: word(fields, "initial_state", "a state", &states, report),
         idle_tcp: idle
             .as_ref()

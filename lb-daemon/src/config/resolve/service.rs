@@ -6,7 +6,7 @@ use super::{
     super::{
         model::{
             Backend, BackendOrder, Discovery, DrainTime, Idle, InitialState, Mode, OnBackendDead,
-            Origin, Ports, Protocol, Scheduler, Service, UdpFlows, Unserved,
+            Origin, Passive, Ports, Protocol, Scheduler, Service, UdpFlows, Unserved,
         },
         ranges::{self, Time},
         raw::{self, Common, File, Given, ModeName, Typed, TypedPorts},
@@ -36,6 +36,7 @@ pub(super) fn resolve(
         table_size: table_size(typed, defaults, &discovery, report),
         health: health::resolve(typed, file, &ports, report),
         ports,
+        passive: own.passive.or(&defaults.passive).value_or(Passive::On),
         initial_state: own.initial_state.or(&defaults.initial_state).value_or(InitialState::Up),
         idle: Idle {
             tcp: time(&own.idle_tcp, &defaults.idle_tcp, &ranges::IDLE_TCP),

@@ -102,7 +102,7 @@ const SERVICES: [(&str, &str); 24] = [
     ),
     (
         "{VIP}{BACKENDS}colour: red",
-        "8:5: services[0].colour: colour is not a key; the keys here are: name, vip, port, backends, backends_file, max_backends, protocol, mode, scheduler, table_size, health, initial_state, idle, half_open, closing, arming, udp, unserved, on_backend_dead, drain, slow_start, tunnel, snat",
+        "8:5: services[0].colour: colour is not a key; the keys here are: name, vip, port, backends, backends_file, max_backends, protocol, mode, scheduler, table_size, health, passive, initial_state, idle, half_open, closing, arming, udp, unserved, on_backend_dead, drain, slow_start, tunnel, snat",
     ),
     (
         "{VIP}{BACKENDS}health: { interval: 1.5s }",
