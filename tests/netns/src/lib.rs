@@ -2,6 +2,7 @@
 //! and clients that ask for it.
 
 mod client;
+mod crowd;
 mod nat_site;
 mod nat_table;
 mod own_host;
@@ -12,6 +13,7 @@ mod traffic;
 mod tunnel;
 
 pub use client::{Conversation, Tally, ask_udp, call};
+pub use crowd::Crowd;
 pub use nat_site::{NatSite, OTHER, OTHER6};
 pub use nat_table::living_flows;
 pub use own_host::{OwnHost, SHOP, SHOP_DNS};
