@@ -102,6 +102,27 @@ fn bench() -> Bench {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_in_doubt_is_probed_at_once_and_not_too_often() {
+    let bench = bench();
+    let slow = Target { interval: 600 * SECOND, ..works(1) };
+    bench.prober.set_targets([slow.clone()]);
+    // The first probes come soon, to know the state; then the gaps are long.
+    sleep(3600 * SECOND).await;
+    let before = bench.count(&slow);
+    for _ in 0..20 {
+        bench.prober.hurry(&slow);
+        sleep(SECOND / 10).await;
+    }
+    let hurried = bench.count(&slow) - before;
+    assert!((2..=3).contains(&hurried), "{hurried} probes in two seconds");
+    // Its schedule is as before: as many as there would have been.
+    sleep(3600 * SECOND).await;
+    let scheduled = bench.count(&slow) - before - hurried;
+    assert!((4..=8).contains(&scheduled), "{scheduled} probes in an hour");
+    bench.prober.hurry(&works(2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn equal_targets_are_probed_once() {
     let bench = bench();
     bench.prober.set_targets((0..1000).map(|_| works(1)));

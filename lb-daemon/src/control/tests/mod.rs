@@ -4,5 +4,6 @@ mod adoption;
 mod changes;
 mod drains;
 mod failures;
+mod passive;
 mod translation;
 mod world;
