@@ -2,7 +2,7 @@
 //! told to the prober.
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
     net::IpAddr,
     sync::Arc,
 };
@@ -84,13 +84,18 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 
     fn wanted_ways(&self, config: &Config) -> HashMap<WayKey, Wanted> {
         let mut wanted = HashMap::new();
+        let vips: HashSet<IpAddr> =
+            config.services.iter().flat_map(|service| &service.vips).copied().collect();
+        let told = self.probe_ways.told.known();
         for service in &config.services {
             let Some(path) = PathTarget::of(service) else { continue };
             for backend in &service.backends {
                 for vip in &path.vips {
-                    if let Entry::Vacant(place) = wanted.entry(path.way(backend.address, *vip))
-                        && let Some(way) = self.way(service, backend, *vip)
-                    {
+                    let Entry::Vacant(place) = wanted.entry(path.way(backend.address, *vip)) else {
+                        continue;
+                    };
+                    let before = told.get(place.key());
+                    if let Some(way) = self.way((service, backend, *vip), before, &vips) {
                         place.insert(way);
                     }
                 }
@@ -99,24 +104,38 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         wanted
     }
 
-    /// `None`: not known yet.
-    fn way(&self, service: &Service, backend: &Backend, vip: IpAddr) -> Option<Wanted> {
+    /// `None`: not known yet. `before`: what was told; as the backend's entry, it
+    /// stays while the kernel has not said anything else.
+    fn way(
+        &self,
+        (service, backend, vip): (&Service, &Backend, IpAddr),
+        before: Option<&Way>,
+        vips: &HashSet<IpAddr>,
+    ) -> Option<Wanted> {
         let known = self.identity.services.get(&service.name)?;
         let id = *known.backends.get(&backend.address)?;
-        let hop = match self.view.next_hops.get(&backend.address)? {
-            Ok(hop) => hop,
-            Err(error) if error.is_own_host() => return Some(Wanted::Not(Way::OwnHost)),
-            Err(NextHopError::Resolving(_)) => return None,
-            Err(error) => return Some(Wanted::Not(Way::Closed(error.to_string()))),
+        let is_resolved = self.plane.backend(id).flags & backend_flags::RESOLVED != 0;
+        let hop = match (self.view.next_hops.get(&backend.address), before) {
+            (Some(Ok(hop)), _) => hop,
+            (Some(Err(error)), _) if error.is_own_host() => {
+                return Some(Wanted::Not(Way::OwnHost));
+            }
+            (None | Some(Err(NextHopError::Resolving(_))), Some(Way::Open { source, .. }))
+                if is_resolved =>
+            {
+                return Some(Wanted::Open(id, *source));
+            }
+            (None | Some(Err(NextHopError::Resolving(_))), _) => return None,
+            (Some(Err(error)), _) => return Some(Wanted::Not(Way::Closed(error.to_string()))),
         };
         if let (Mode::Dsr, Some(gateway)) = (&service.mode, hop.gateway) {
             let why = format!("it is behind the gateway {gateway}, and mode dsr stays on the link");
             return Some(Wanted::Not(Way::Closed(why)));
         }
-        if self.plane.backend(id).flags & backend_flags::RESOLVED == 0 {
+        if !is_resolved {
             return None;
         }
-        Some(match self.view.probe_source(&self.config, hop, vip) {
+        Some(match self.view.probe_source(hop, vip, vips) {
             Ok(source) => Wanted::Open(id, source),
             Err(why) => Wanted::Not(Way::Unseen(why)),
         })
@@ -213,7 +232,12 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
 impl View {
     /// The address of this host that probes to `vip` leave from: one that answers
     /// come to, past a program that sees them.
-    fn probe_source(&self, config: &Config, hop: &NextHop, vip: IpAddr) -> Result<IpAddr, String> {
+    fn probe_source(
+        &self,
+        hop: &NextHop,
+        vip: IpAddr,
+        vips: &HashSet<IpAddr>,
+    ) -> Result<IpAddr, String> {
         let interface = &hop.interface;
         if !self.seen.contains(&hop.ifindex) {
             return Err(format!(
@@ -222,9 +246,7 @@ impl View {
             ));
         }
         let is_fit = |address: &IpAddr| {
-            address.is_ipv4() == vip.is_ipv4()
-                && is_global(*address)
-                && !config.services.iter().any(|service| service.vips.contains(address))
+            address.is_ipv4() == vip.is_ipv4() && is_global(*address) && !vips.contains(address)
         };
         let on_interface = self.addresses.iter().filter(|(_, index)| *index == hop.ifindex);
         let mut candidates = hop.source.into_iter().chain(on_interface.map(|(address, _)| address));

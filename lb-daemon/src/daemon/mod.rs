@@ -21,6 +21,8 @@ mod turn;
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 use crate::{api::Instance, capability::give_up_sys_admin, health::path::Namespace};
 
 #[derive(Clone, Debug)]
@@ -34,7 +36,7 @@ pub fn run(options: RunOptions) -> anyhow::Result<()> {
     // Before there are other threads: they are not to have the capability that
     // this takes.
     let namespace = Namespace::make();
-    give_up_sys_admin()?;
+    give_up_sys_admin().context("CAP_SYS_ADMIN cannot be given up")?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async { start::start(options, namespace).await?.run().await })

@@ -80,7 +80,8 @@ impl PathSetup {
             (Ok(path), true) => path.clone(),
             (Err(why), true) => return self.note(Some(why.clone())),
             (path, false) => {
-                if let (Ok(_), Some(_)) = (path, self.pair.take()) {
+                if let (Ok(path), Some(_)) = (path, self.pair.take()) {
+                    path.set_gate(Gate::Waiting);
                     let _ = veth::remove(&self.name);
                 }
                 return self.note(None);

@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_service_without_probes_has_no_target() {
         assert_eq!(target("dsr", "type: none", "address: '2001:db8::1'"), None);
-        let health = "port: 81, interval: 2s, timeout: 1s, rise: 3, fall: 4";
+        let health = "via: direct, port: 81, interval: 2s, timeout: 1s, rise: 3, fall: 4";
         let target = target("dsr", health, "address: '2001:db8::1'").unwrap();
         assert_eq!(target.to_string(), "tcp [2001:db8::1]:81");
         assert_eq!(
@@ -171,7 +171,30 @@ mod tests {
             ("type: icmp", "icmp 10.0.0.1"),
             ("type: exec, command: [/bin/check, -v]", "exec /bin/check 10.0.0.1:80"),
         ] {
-            assert_eq!(target("dsr", health, "address: 10.0.0.1").unwrap().to_string(), expected);
+            let health = format!("via: direct, {health}");
+            assert_eq!(target("dsr", &health, "address: 10.0.0.1").unwrap().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn through_the_data_path_a_target_is_the_vip_at_a_backend() {
+        for (mode, health, expected) in [
+            ("dsr", "", Some("tcp [2001:db8::9]:80 at 10.0.0.1")),
+            ("ipip", "type: http, path: /up", Some("http [2001:db8::9]:80/up at 10.0.0.1")),
+            ("ipip", "type: udp, send: ping, port: 81", Some("udp [2001:db8::9]:81 at 10.0.0.1")),
+            ("dsr", "via: direct", None),
+            ("dsr", "type: icmp", None),
+            ("nat", "", None),
+        ] {
+            let target = target(mode, health, "address: 10.0.0.1").unwrap();
+            assert_eq!(target.path.is_some(), expected.is_some(), "{mode} {health}");
+            assert_eq!(
+                target.path.as_ref().is_some_and(|path| path.tunnel.is_some()),
+                mode == "ipip"
+            );
+            if let Some(expected) = expected {
+                assert_eq!(target.to_string(), expected);
+            }
         }
     }
 

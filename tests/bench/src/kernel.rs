@@ -49,7 +49,8 @@ const FLOORS: [(Target, &str); 3] = [
 ];
 
 /// The program that packets meet first, and those it hands them to.
-const BALANCER: [&str; 5] = ["lb_xdp", "lb_nat", "lb_open", "lb_direct", "lb_fragment"];
+const BALANCER: [&str; 6] =
+    ["lb_xdp", "lb_nat", "lb_open", "lb_direct", "lb_fragment", "lb_probe_answer"];
 
 pub const SIZES: MapSizes = MapSizes {
     slots: SLOT_SPACE,

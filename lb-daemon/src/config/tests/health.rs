@@ -1,7 +1,7 @@
 //! Probes of every type: what they become, and what is said of wrong ones.
 
 use super::{
-    super::{Check, Health, effective_yaml},
+    super::{Check, Health, Via, effective_yaml},
     BACKENDS, VIP, good, problems, with_service,
 };
 
@@ -41,6 +41,32 @@ fn every_type_prints_as_itself() {
 }
 
 #[test]
+fn probes_take_the_path_where_they_can() {
+    let via = |mode: &str, own: &str, defaults: &str| {
+        let service = with_service(&format!("{VIP}{BACKENDS}health: {{ {own} }}"))
+            .replace("mode: dsr", &format!("mode: {mode}"));
+        let config = good(&format!("defaults: {{ health: {{ {defaults} }} }}\n{service}"));
+        let Health::Probed(probes) = &config.services[0].health else { panic!("no probes") };
+        probes.via
+    };
+    for (mode, own, defaults, expected) in [
+        ("dsr", "type: tcp", "", Via::Path),
+        ("ipip", "type: http", "", Via::Path),
+        ("dsr", "type: icmp", "via: path", Via::Direct),
+        ("nat", "type: tcp", "via: path", Via::Direct),
+        ("dsr", "type: tcp", "via: direct", Via::Direct),
+        ("dsr", "via: path", "via: direct", Via::Path),
+        ("dsr", "via: direct", "", Via::Direct),
+    ] {
+        assert_eq!(via(mode, own, defaults), expected, "{mode} {own} {defaults}");
+    }
+    let nat = with_service(&format!("{VIP}{BACKENDS}health: {{ via: path }}"))
+        .replace("mode: dsr", "mode: nat");
+    let said = problems(&nat);
+    assert!(said.contains("probes of mode nat cannot take the way of clients' packets"), "{said}");
+}
+
+#[test]
 fn http_asks_for_the_root_and_takes_redirects() {
     let Check::Http(http) = check("type: http") else { panic!() };
     let status: Vec<_> = http.status.iter().map(ToString::to_string).collect();
@@ -48,13 +74,19 @@ fn http_asks_for_the_root_and_takes_redirects() {
 }
 
 /// The keys of `health`, and what is said of them, without the place of the file.
-const WRONG: [(&str, &str); 25] = [
+const WRONG: [(&str, &str); 28] = [
     ("type: tcp, path: /", "path: type tcp has no path; remove it, or set type: http or https"),
     ("type: http, verify: true", "verify: type http has no verify; remove it, or set type: https"),
     (
         "type: http, expect: a",
         "expect: type http has no expect; remove it, or set type: udp or dns",
     ),
+    ("via: vip", "via: vip is not a way for probes; give path or direct"),
+    (
+        "type: icmp, via: path",
+        "via: probes of type icmp cannot take the way of clients' packets; give via: direct, or leave it out",
+    ),
+    ("type: none, via: path", "via: type none makes no probes; remove this key, or set type: tcp"),
     ("type: icmp, port: 1", "port: type icmp has no port; remove it"),
     ("type: none, path: /", "path: type none makes no probes; remove this key, or set type: tcp"),
     (

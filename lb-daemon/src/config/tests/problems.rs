@@ -98,7 +98,7 @@ const SERVICES: [(&str, &str); 24] = [
     ),
     (
         "{VIP}{BACKENDS}health: tcp",
-        "8:13: services[0].health: a map of keys and values belongs here; the keys are: type, port, interval, timeout, rise, fall, method, path, host, status, body, server_name, verify, send, expect, query, record, rcode, command",
+        "8:13: services[0].health: a map of keys and values belongs here; the keys are: type, via, port, interval, timeout, rise, fall, method, path, host, status, body, server_name, verify, send, expect, query, record, rcode, command",
     ),
     (
         "{VIP}{BACKENDS}colour: red",

@@ -90,8 +90,10 @@ fn a_backend_that_is_down_before_its_first_probe_gets_nothing() {
 
 #[test]
 fn one_host_that_dies_is_marked_in_all_its_services_at_once() {
+    // At the host's own address, so that the services share a probe.
+    let direct = |text: String| text.replace("type: tcp", "type: tcp, via: direct");
     let services: Vec<_> =
-        (0..100).map(|n| service(&format!("s{n}"), n, "", &[(1, 1), (2, 1)])).collect();
+        (0..100).map(|n| direct(service(&format!("s{n}"), n, "", &[(1, 1), (2, 1)]))).collect();
     let mut world = World::new(&services);
     world.writes();
     world.found("s0", 1, State::Dead);

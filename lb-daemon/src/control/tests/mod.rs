@@ -4,5 +4,6 @@ mod adoption;
 mod changes;
 mod drains;
 mod failures;
+mod probe_ways;
 mod translation;
 mod world;

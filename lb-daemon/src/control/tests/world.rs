@@ -25,7 +25,7 @@ use crate::{
     control::{ControlError, Controller, Parts, Rates, Surroundings, view::target},
     dataplane::{DataPlane, Fake, words_of},
     events::Journal,
-    health::{HealthEvent, State},
+    health::{HealthEvent, State, path::Ways},
     nat::{Buckets, Directory, NatTables, Pass, Registry},
     netlink::{MacAddress, NextHop},
     slots::{HeapSlots, SlotMemory},
@@ -88,6 +88,11 @@ pub fn flow_to_web(port: u16) -> FlowKey {
 
 impl World {
     pub fn new(services: &[String]) -> Self {
+        Self::with_ways(services, Arc::default())
+    }
+
+    /// A prober may look at `ways`.
+    pub fn with_ways(services: &[String], ways: Arc<Ways>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let file_of_state = StateFile::in_directory(state.path());
         let identity = file_of_state.fresh().unwrap();
@@ -100,7 +105,7 @@ impl World {
             config: file(services),
             nat: registry(),
             journal: Journal::default(),
-            ways: Arc::default(),
+            ways,
         };
         let mut world = Self { controller: Controller::new(parts, true).unwrap(), state };
         world.resolve();
