@@ -85,8 +85,8 @@ fn generic_mode_will_do() {
 #[test]
 fn answers_on_an_interface_without_the_program_are_not_waited_for() {
     let site = Site::new(1);
-    site.lab.connect_balancer_to_router("eth1").unwrap();
-    let config = site.config(&[(1, 1)]).replace("name: eth0", "name: eth1");
+    site.lab.connect_balancer_to_router("eth2").unwrap();
+    let config = site.config(&[(1, 1)]).replace("name: eth0", "name: eth2");
     let daemon = Daemon::start(&site.lab, &config).unwrap();
     let stats = daemon.wait_for("web-1 is up", |stats| is_up(stats, &["web-1"])).unwrap();
     let warnings = stats.0["warnings"].to_string();
