@@ -87,6 +87,7 @@ impl Scene {
         let parts = Parts {
             nat: Arc::new(Registry::new(flows, Directory::empty(plane.ticks()))),
             journal: Journal::default(),
+            ways: Arc::default(),
             plane,
             slots: KernelSlots::open(&place.pins)?,
             slot_space: sizes.slots,
