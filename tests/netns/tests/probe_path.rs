@@ -43,6 +43,21 @@ fn backends_without_the_vip_fail(site: &Site, daemon: &Daemon<'_>) {
     assert_eq!(problem(&stats, "web-2"), "");
 }
 
+/// Threads of the daemon that may do everything that an administrator may.
+fn threads_with_sys_admin(pid: u64) -> usize {
+    const SYS_ADMIN: u64 = 1 << 21;
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let statuses = tasks.filter_map(|task| {
+        // Threads come and go.
+        std::fs::read_to_string(task.ok()?.path().join("status")).ok()
+    });
+    let permitted = |status: &String| {
+        let line = status.lines().find_map(|line| line.strip_prefix("CapPrm:")).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    statuses.filter(|status| permitted(status) & SYS_ADMIN != 0).count()
+}
+
 fn strict(site: &Site) {
     let strict = ["net.ipv4.conf.all.rp_filter=1", "net.ipv4.conf.eth0.rp_filter=1"];
     site.lab.balancer.sysctl(&strict).unwrap();
@@ -55,6 +70,7 @@ fn a_backend_without_the_vip_fails_in_dsr() {
     let daemon = Daemon::start(&site.lab, &site.config(&[(1, 1), (2, 1)])).unwrap();
     let before = daemon.stats().unwrap();
     assert_eq!((before.total("forwarded"), before.all_drops()), (0, 0), "{before:?}");
+    assert_eq!(threads_with_sys_admin(before.pid()), 0, "it is given up");
     backends_without_the_vip_fail(&site, &daemon);
     let after = daemon.stats().unwrap();
     assert_eq!(after.total("residual"), 0, "{after:?}");

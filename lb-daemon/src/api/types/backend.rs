@@ -116,8 +116,8 @@ pub struct NextHopStats {
 #[serde(default)]
 pub struct ProbeStats {
     pub target: String,
-    /// `path`: the way that clients' packets take; `direct`: to its own address,
-    /// also where a warning says that the other cannot be.
+    /// `path`: to the VIP, the way that clients' packets take, unless a warning
+    /// says that this cannot be; `direct`: to its own address.
     pub via: String,
     /// Seconds that the last successful probe took.
     #[serde(serialize_with = "microseconds")]

@@ -97,9 +97,8 @@ impl Path {
         let mut is_direct = false;
         for vip in &path.vips {
             let key = path.way(target.address, *vip);
-            let Ok(way) = timeout(target.timeout, self.ways.find(&key)).await else {
-                let why = format!("the way to {} is not known yet", target.address);
-                return Outcome::NotMade(why);
+            let Ok(way) = timeout(target.timeout / 2, self.ways.find(&key)).await else {
+                return without_way(checks, target).await;
             };
             let found = match way {
                 Way::Open { number, source } => {
@@ -168,6 +167,17 @@ impl Path {
             let _turn = turn;
             asked.await.unwrap_or_else(|error| Outcome::NotMade(error.to_string()))
         }))
+    }
+}
+
+/// The kernel is still looking for the backend: what it makes of a probe to
+/// its own address is all that can be told.
+async fn without_way(checks: &Checks, target: &Target) -> Outcome {
+    match checks.direct_from_host(target).await {
+        Outcome::Works(_) => {
+            Outcome::NotMade(format!("the way to {} is not known yet", target.address))
+        }
+        other => other,
     }
 }
 

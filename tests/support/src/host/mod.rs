@@ -108,11 +108,12 @@ impl Host {
                 4 => {
                     let decided = datapath::probe::answer(&mut frame, &*self, &mut copy);
                     to_prober = decided.outcome() == Outcome::Redirect;
+                    // What is not an answer is handed over once more.
+                    *self.handoff.get_mut() = copy;
                     decided
                 }
                 _ => datapath::process(&mut frame, &Direct(&*self)),
             };
-            *self.handoff.get_mut() = copy;
         }
         let totals = &mut self.state.get_mut().totals;
         let action = match verdict.outcome() {
