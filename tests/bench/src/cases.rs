@@ -34,6 +34,8 @@ pub enum Way {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
     AtRest,
+    /// The same, and the packet is a SYN.
+    Syn,
     Hit,
     Miss,
     Insert,
@@ -81,6 +83,19 @@ pub fn all(world: &mut World) -> Vec<Case> {
             let one = world.add(mode, family, Slots::AtRest, 1);
             let rest = Path::Backend(one, State::AtRest);
             add(format!("{m}-{key}"), format!("{m} {word}"), rest, family, &FLOWS);
+            let watched = world.add_watched(mode, family);
+            for (what, text, group) in
+                [("syn", "SYN", one), ("syn-watched", "SYN, `passive: on`", watched)]
+            {
+                let path = Path::Backend(group, State::Syn);
+                add(
+                    format!("{m}-{key}-{what}"),
+                    format!("{m} {word}, {text}"),
+                    path,
+                    family,
+                    &FLOWS,
+                );
+            }
             let many = Path::Backend(world.add(mode, family, Slots::AtRest, 100), State::AtRest);
             let text = format!("{m} {word}, 100 services");
             add(format!("{m}-{key}-100"), text, many, family, &FLOWS);

@@ -128,11 +128,12 @@ impl Bench {
             Path::Backend(group, _) => (group.first_vip(), group.services, Target::Balancer),
             Path::Nat(..) => unreachable!("see above"),
         };
-        packets::pattern(case.family, case.flows, first, count, target)
+        let frame = frame_of(case);
+        packets::pattern_of(&frame, case.family, case.flows, first, count, target)
     }
 
     fn run(&mut self, case: &Case, pattern: &mut Pattern, packets: u32) -> Result<f64> {
-        let frame = packets::frame(case.family);
+        let frame = frame_of(case);
         let before = self.counted(case)?;
         let run = self.kernel.run(&frame, pattern, packets)?;
         let after = self.counted(case)?;
@@ -202,6 +203,14 @@ impl Bench {
     }
 }
 
+/// A packet of the case, before the harness gives it its ends.
+fn frame_of(case: &Case) -> Vec<u8> {
+    match case.path {
+        Path::Backend(_, State::Syn) => packets::frame_with(case.family, packets::flag::SYN),
+        _ => packets::frame(case.family),
+    }
+}
+
 fn prove_counters(
     case: &Case,
     before: &Counted,
@@ -214,7 +223,9 @@ fn prove_counters(
     let expected = match case.path {
         Path::Floor(_) => [none; 5],
         Path::NotVip => [all, none, all, none, none],
-        Path::Backend(_, State::AtRest) | Path::Nat(..) => [all, all, none, none, none],
+        Path::Backend(_, State::AtRest | State::Syn) | Path::Nat(..) => {
+            [all, all, none, none, none]
+        }
         Path::Backend(_, State::Hit | State::Miss) => [all, all, none, all, none],
         Path::Backend(_, State::Insert) => [all, all, none, all, all],
     };

@@ -47,6 +47,9 @@ pub enum Family {
     V6,
 }
 
+/// In ticks; 200 ms at 250 a second.
+const REPEAT_AFTER: u32 = 50;
+
 /// What the slots of a service say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Slots {
@@ -147,6 +150,17 @@ impl World {
         for index in 0..services {
             self.add_service(&group, index);
         }
+        group
+    }
+
+    /// Adds one service that looks for trouble in its traffic.
+    pub fn add_watched(&mut self, mode: Mode, family: Family) -> Group {
+        let group = self.add(mode, family, Slots::AtRest, 1);
+        let id = group.first_service.into();
+        let mut service = self.services.get(id);
+        service.repeat_after = REPEAT_AFTER;
+        service.half_open = FOREVER;
+        self.services.set(id, service);
         group
     }
 
