@@ -105,9 +105,90 @@ impl SynCell {
         Self(self.0 & !Self::WHEN | now & Self::WHEN | Self::REPEATED)
     }
 
+    /// What the cell says to a SYN. A mark counts for `life` ticks, and a SYN that
+    /// comes again within `repeat_after` is a copy.
+    #[inline(always)]
+    pub const fn says(self, hash: u64, now: u64, repeat_after: u32, life: u32) -> SynMark {
+        let age = self.age(now);
+        if self.0 == 0 {
+            SynMark::Free
+        } else if self.is_of(hash) && age <= life {
+            if age < repeat_after { SynMark::Copy } else { SynMark::Again }
+        } else if age < repeat_after * KEPT {
+            SynMark::Taken
+        } else {
+            SynMark::Free
+        }
+    }
+
     /// Ticks since it was last seen; wraps after a quarter of an hour at least.
     #[inline(always)]
-    pub const fn age(self, now: u64) -> u32 {
+    const fn age(self, now: u64) -> u32 {
         (now.wrapping_sub(self.0) & Self::WHEN) as u32
+    }
+}
+
+/// A mark is kept for so many times the least time between repeated SYNs: until the
+/// first has come (clients repeat after a second, RFC 6298). Only then does it give
+/// way, so that a flood is sampled and does not blind us.
+const KEPT: u32 = 6;
+
+/// What a cell says to a SYN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum SynMark {
+    /// The cell may have its mark.
+    Free,
+    /// It was seen a moment ago: this is a copy.
+    Copy,
+    /// It was seen, and comes again.
+    Again,
+    /// The cell is another's for now.
+    Taken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPEAT_AFTER: u32 = 50;
+    const LIFE: u32 = 16_000;
+    const MINE: u64 = 0xabcd_ef01_2345_6789;
+
+    fn says(cell: SynCell, hash: u64, now: u64) -> SynMark {
+        cell.says(hash, now, REPEAT_AFTER, LIFE)
+    }
+
+    #[test]
+    fn a_syn_that_comes_again_is_told_from_a_copy_by_its_age() {
+        // Also where the time wraps.
+        for start in [1, 0xf_ffff, 0x1234_5678_9abc] {
+            let cell = SynCell::new(MINE, 0xfedc, start);
+            assert_eq!((cell.backend(), cell.has_repeated()), (0xfedc, false));
+            for (later, wanted) in [
+                (0, SynMark::Copy),
+                (49, SynMark::Copy),
+                (50, SynMark::Again),
+                (16_000, SynMark::Again),
+                (16_001, SynMark::Free),
+            ] {
+                assert_eq!(says(cell, MINE, start + later), wanted, "{start} + {later}");
+            }
+            let again = cell.repeated(start + 250);
+            assert_eq!((again.backend(), again.has_repeated()), (0xfedc, true));
+            assert_eq!(says(again, MINE, start + 299), SynMark::Copy);
+            assert_eq!(says(again, MINE, start + 750), SynMark::Again);
+        }
+    }
+
+    #[test]
+    fn a_mark_gives_way_only_when_its_syn_should_have_come_again() {
+        let other = MINE ^ 1 << 63;
+        assert_eq!(SynCell::index(other), SynCell::index(MINE));
+        let cell = SynCell::new(MINE, 1, 1000);
+        assert_eq!(says(cell, other, 1000), SynMark::Taken);
+        assert_eq!(says(cell, other, 1299), SynMark::Taken);
+        assert_eq!(says(cell, other, 1300), SynMark::Free);
+        assert_eq!(says(SynCell(0), MINE, 1000), SynMark::Free);
     }
 }

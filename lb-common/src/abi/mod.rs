@@ -21,7 +21,7 @@ mod vip;
 
 pub use backend::{Backend, backend_flags};
 pub use counters::{Answer, BACKEND_COUNTERS_LEN, BackendCounters, TOTALS_LEN, Totals};
-pub use evidence::{EVIDENCE_LEN, Evidence, SYN_CELLS, SynCell, Trouble};
+pub use evidence::{EVIDENCE_LEN, Evidence, SYN_CELLS, SynCell, SynMark, Trouble};
 pub use flow::{FlowEntry, FlowKey, FlowOwner, FlowSeen, FlowState};
 pub use fragment::{FRAGMENTED_PACKETS, FragmentKey, FragmentWay};
 pub use nat::{

@@ -8,13 +8,8 @@
 //! Copies within moments are of the network's making and prove nothing.
 
 use super::{Packet, Subject, Tables};
-use crate::abi::{SynCell, Trouble};
+use crate::abi::{SynCell, SynMark, Trouble};
 use crate::hash::{FlowHash, is_v4};
-
-/// A mark is kept for so many times the least time between repeated SYNs:
-/// until the first has come (clients repeat after a second, RFC 6298). Only
-/// then does it give way, so that a flood is sampled and does not blind us.
-const KEPT: u32 = 6;
 
 /// Sequence number in a TCP header.
 const SEQUENCE: usize = 4;
@@ -37,17 +32,13 @@ pub(super) fn syn<P: Packet, T: Tables>(
     let hash = mix(flow ^ u32::from_le_bytes(sequence) as u64);
     let Some(cell) = tables.syn_cell(SynCell::index(hash)) else { return };
     let (now, old) = (tables.now(), SynCell(cell.load()));
-    let age = old.age(now);
-    if old.0 != 0 && old.is_of(hash) && age <= service.half_open {
-        if age < service.repeat_after {
-            return;
-        }
-        cell.store(old.repeated(now).0);
-        let trouble = if old.has_repeated() { Trouble::RepeatedAgain } else { Trouble::Unanswered };
-        note(tables, old.backend(), trouble, network(subject.flow.source, service.table.key));
-    } else if old.0 == 0 || age >= service.repeat_after * KEPT {
-        cell.store(SynCell::new(hash, id, now).0);
+    match old.says(hash, now, service.repeat_after, service.half_open) {
+        SynMark::Copy | SynMark::Taken => return,
+        SynMark::Free => return cell.store(SynCell::new(hash, id, now).0),
+        SynMark::Again => cell.store(old.repeated(now).0),
     }
+    let trouble = if old.has_repeated() { Trouble::RepeatedAgain } else { Trouble::Unanswered };
+    note(tables, old.backend(), trouble, network(subject.flow.source, service.table.key));
 }
 
 #[inline(always)]

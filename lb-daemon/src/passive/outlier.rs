@@ -28,25 +28,25 @@ const FAILING: f64 = 0.5;
 /// It fails so many times as often as its peers.
 const TIMES: f64 = 4.0;
 
-/// What `one` is measured by: the better half of its peers, so that others that fail
-/// too do not speak for it.
-pub fn measure(peers: &[Sample]) -> Sample {
-    let mut peers: Vec<_> = peers.iter().filter(|peer| peer.connections > 0).copied().collect();
-    peers.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
-    peers.truncate(peers.len().div_ceil(2));
-    peers.into_iter().fold(Sample::default(), Sample::plus)
+/// What backends are measured by: the better half of their peers, so that others that
+/// fail too do not speak for them. `sorted`: `count` of them, by rate.
+pub fn measure(sorted: impl Iterator<Item = Sample>, count: usize) -> Sample {
+    sorted.take(count.div_ceil(2)).fold(Sample::default(), Sample::plus)
 }
 
-/// Whether it is an outlier, beside what [`measure`] said.
-pub fn is(window: &Window, measure: &Sample, bar: &Bar) -> bool {
+/// Whether so much fails, for so many, that it is worth a look at the peers.
+pub fn fails(window: &Window, bar: &Bar) -> bool {
     let one = window.sum();
     // More failures than connections: what failed began no connection, or the counts
     // are not of one time.
-    let counts = (bar.failed..=one.connections).contains(&one.failed());
-    let lasts = window.seconds_with_failures() >= bar.seconds;
-    if !counts || !lasts || one.networks() < bar.networks || one.rate() < FAILING {
-        return false;
-    }
+    (bar.failed..=one.connections).contains(&one.failed())
+        && window.seconds_with_failures() >= bar.seconds
+        && one.networks() >= bar.networks
+        && one.rate() >= FAILING
+}
+
+/// Whether one that fails is alone with it, beside what [`measure`] said.
+pub fn stands_out(one: &Sample, measure: &Sample, bar: &Bar) -> bool {
     // The rule of succession: little traffic proves little of the peers, either.
     let usual = (measure.failed() + 1) as f64 / (measure.connections + 2) as f64;
     let expected = one.connections as f64 * usual;

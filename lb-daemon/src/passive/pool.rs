@@ -134,25 +134,31 @@ impl Watches {
     /// The worst first, and what is held against each.
     fn outliers(&self, members: &[Member]) -> Vec<(u16, String)> {
         let takes = members.iter().filter(|member| member.takes);
-        let watched: Vec<_> =
-            takes.filter_map(|one| Some((one.id, self.watches.get(&one.id)?))).collect();
-        let mut found = Vec::new();
-        for (id, watch) in &watched {
-            if watch.is_out() {
-                continue;
+        let watched = takes.filter_map(|one| Some((one.id, self.watches.get(&one.id)?)));
+        let (mut fail, mut sound) = (Vec::new(), Vec::new());
+        for (id, watch) in watched.filter(|(_, watch)| !watch.is_out()) {
+            let sum = watch.window.sum();
+            if outlier::fails(&watch.window, watch.bar()) {
+                fail.push((id, watch, sum));
             }
-            let peers = watched
-                .iter()
-                .filter(|(peer, watch)| peer != id && matches!(watch.standing, Standing::In));
-            let peers: Vec<_> = peers.map(|(_, watch)| watch.window.sum()).collect();
-            let (one, measure) = (watch.window.sum(), outlier::measure(&peers));
-            if outlier::is(&watch.window, &measure, watch.bar()) {
-                let seconds = watch.window.seconds();
-                found.push((one.rate(), *id, words(&one, seconds, peers.len(), &measure)));
+            if watch.standing == Standing::In && sum.connections > 0 {
+                sound.push((sum, id));
             }
         }
-        found.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
-        found.into_iter().map(|(_, id, why)| (id, why)).collect()
+        sound.sort_by(|(a, _), (b, _)| a.rate().total_cmp(&b.rate()));
+        fail.sort_by(|(.., a), (.., b)| b.rate().total_cmp(&a.rate()));
+        let mut found = Vec::new();
+        for (id, watch, one) in fail {
+            // One on trial is not among them.
+            let peers = sound.len() - usize::from(watch.standing == Standing::In);
+            let sorted = sound.iter().filter(|(_, peer)| *peer != id).map(|(sum, _)| *sum);
+            let measure = outlier::measure(sorted, peers);
+            if outlier::stands_out(&one, &measure, watch.bar()) {
+                let seconds = watch.window.seconds();
+                found.push((id, words(&one, seconds, peers, &measure)));
+            }
+        }
+        found
     }
 
     /// Whether one more may be taken out, or why not.

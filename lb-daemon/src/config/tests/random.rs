@@ -128,6 +128,7 @@ fn service_lines() -> impl Strategy<Value = Vec<&'static str>> {
         "scheduler: maglev",
         "table_size: 65537",
         "health: { interval: 2m, timeout: 1001ms, rise: 9, fall: 1, port: 1, type: https, status: [200, 300-399], body: '/a b/', verify: true, host: a.example }",
+        "passive: advisory",
         "initial_state: down",
         "idle: { tcp: 90m, udp: 1500ms }",
         "backends_file: /run/web.yaml",

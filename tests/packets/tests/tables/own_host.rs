@@ -120,3 +120,23 @@ fn a_client_of_the_other_family_is_refused() {
         bench.expect("the backend would see an address that it cannot", &packet.frame(), refused);
     }
 }
+
+/// Nobody listens there: the host's own kernel refuses.
+#[test]
+fn a_refused_connection_is_evidence_like_any_backends() {
+    let mut bench = Bench::shared();
+    bench.kernel().load_own_host();
+    for (client, vip) in ends() {
+        let mut world = world(vip, vip.is_ipv6());
+        let (service, backend) = (1, 1);
+        world.change_service(service, |service| service.repeat_after = 1);
+        bench.set_without_evidence(&world);
+        bench.run("SYN", &Packet::new(client, vip, tcp(80, flag::SYN)).frame());
+        let refusal = with_ports(tcp(80, flag::RST | flag::ACK), BACKEND_PORT, 40_000);
+        bench.kernel().leave(&Packet::new(own(vip.is_ipv6()), client, refusal).frame());
+        let [unanswered, repeats, refused, unreachable, networks] =
+            bench.kernel().evidence(backend);
+        assert_eq!([unanswered, repeats, refused, unreachable], [0, 0, 1, 0], "{client}");
+        assert_eq!(networks.count_ones(), 1, "{client}");
+    }
+}
