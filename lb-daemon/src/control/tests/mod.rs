@@ -4,5 +4,6 @@ mod adoption;
 mod changes;
 mod drains;
 mod failures;
+mod model;
 mod translation;
 mod world;
