@@ -36,7 +36,7 @@ fn service(flags: u32, count: u32) -> Service {
 /// One service with these owners, at rest.
 fn engine(flags: u32, owners: &[u16]) -> Engine<HeapSlots> {
     let mut engine = Engine::new(HeapSlots::new(1024), SECOND as u32);
-    engine.add(SERVICE, service(flags, owners.len() as u32), owners);
+    engine.add(SERVICE, service(flags, owners.len() as u32), owners, 0);
     engine
 }
 
@@ -203,6 +203,20 @@ fn a_dead_settled_is_forgotten_at_once_under_reselect() {
 }
 
 #[test]
+fn entries_of_a_service_that_was_there_before_stay_void() {
+    let mut engine = Engine::new(HeapSlots::new(1024), SECOND as u32);
+    engine.add(SERVICE, service(RESELECT, 1), &[A], START);
+    engine.set_desired(SERVICE, &[B], START + 1);
+    let stored = word(&engine, 0).epoch();
+    engine.remove(SERVICE);
+    engine.add(SERVICE, service(RESELECT, 1), &[A], START + SECOND);
+    for wait in 1..10 {
+        engine.set_desired(SERVICE, &[[B, A][wait % 2]], START + SECOND * wait as u64);
+        assert_ne!(word(&engine, 0).epoch(), stored);
+    }
+}
+
+#[test]
 fn a_first_backend_gets_its_slots_at_once() {
     let mut engine = engine(RESET, &[NO_BACKEND]);
     engine.set_desired(SERVICE, &[A], START);
@@ -212,7 +226,7 @@ fn a_first_backend_gets_its_slots_at_once() {
 #[test]
 fn a_service_of_single_requests_never_leaves_rest() {
     let mut engine = Engine::new(HeapSlots::new(1024), SECOND as u32);
-    engine.add(SERVICE, Service { tcp_idle: 0, ..service(RESELECT, 1) }, &[A]);
+    engine.add(SERVICE, Service { tcp_idle: 0, ..service(RESELECT, 1) }, &[A], 0);
     engine.set_desired(SERVICE, &[B], START);
     assert_eq!(word(&engine, 0), SlotWord::at_rest(B, 0));
 }
@@ -293,6 +307,24 @@ fn another_table_asks_the_previous_one_until_every_flow_is_stored() {
     assert_eq!(finished[0].freed.base, 64);
     assert_eq!(finished[0].service.flags & service_flags::HAS_OLD_TABLE, 0);
     assert!(engine.finish_table_changes(settled + 2 * SECOND).is_empty());
+}
+
+#[test]
+fn another_table_asks_one_whose_last_backend_was_drained() {
+    let mut engine = engine(RESELECT, &[A]);
+    engine.set_desired(SERVICE, &[NO_BACKEND], START);
+    engine.tick(START + ARMING);
+    let now = START + IDLE + SECOND;
+    engine.tick(now);
+    assert_eq!(word(&engine, 0), looking(NO_BACKEND, 1));
+    let mut written = None;
+    engine
+        .change_table(SERVICE, NEXT_TABLE, &[B; 3], now, |service| {
+            written = Some(*service);
+            Ok::<u64, Refusal>(now)
+        })
+        .expect("nothing stands in the way");
+    assert_ne!(written.expect("the change writes").flags & service_flags::HAS_OLD_TABLE, 0);
 }
 
 #[test]

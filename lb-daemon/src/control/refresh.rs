@@ -174,7 +174,9 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
     }
 
     /// What the entries that an earlier daemon left say of backends that are
-    /// probed now; since when and why, where `memory` agrees.
+    /// probed now; since when and why, where `memory` agrees. One that is drained
+    /// until a deadline may be marked dead for that alone, and its target may be
+    /// probed for other services, too: of it only `memory` counts.
     pub fn remembered(&self, memory: &HealthMemory) -> Vec<(Target, Status)> {
         let mut found = Vec::new();
         for service in &self.config.services {
@@ -191,8 +193,13 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
                     Health::Failing => State::Failing,
                     Health::Dead => State::Dead,
                 };
+                let has_deadline =
+                    self.drain_of(service, backend).is_some_and(|drain| drain.deadline.is_some());
                 let status = match memory.states.get(id) {
-                    Some(remembered) if remembered.state == state => remembered.into(),
+                    Some(remembered) if has_deadline || remembered.state == state => {
+                        remembered.into()
+                    }
+                    None if has_deadline => continue,
                     _ => Status::found_at_start(state),
                 };
                 found.extend(target(service, backend).map(|target| (target, status)));

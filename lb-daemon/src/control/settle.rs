@@ -129,7 +129,7 @@ impl<P: DataPlane, M: SlotMemory> Controller<P, M> {
         if is_there {
             self.engine.adopt(known.id, entry, owners, now);
         } else {
-            self.engine.add(known.id, entry, owners);
+            self.engine.add(known.id, entry, owners, now);
         }
         self.put_service(known.entry, &entry);
         Ok(())

@@ -25,10 +25,10 @@ impl PortTable {
     pub fn read(plane: &impl DataPlane) -> Self {
         let mut table = Self::default();
         for bucket in 0..PORT_BUCKETS {
-            for (way, entry) in (0..).zip(plane.port_bucket(bucket).entries) {
-                if entry != PortEntry::default() {
+            for (way, entry) in (0..).zip(&plane.port_bucket(bucket).entries) {
+                if *entry != PortEntry::default() {
                     let place = Place { bucket, way };
-                    table.entries.insert(entry.key(), (place, entry));
+                    table.entries.insert(entry.key(), (place, *entry));
                     table.places.insert(place, entry.key());
                 }
             }

@@ -44,7 +44,7 @@ impl VipTable {
     pub fn read(plane: &impl DataPlane) -> Self {
         let mut table = Self::default();
         for bucket in 0..VIP_BUCKETS {
-            for (way, entry) in (0..).zip(plane.vip_bucket(bucket).entries) {
+            for (way, entry) in (0..).zip(&plane.vip_bucket(bucket).entries) {
                 if entry.used() {
                     let place = Place { bucket, way };
                     let address = address_of(entry.address);

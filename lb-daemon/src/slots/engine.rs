@@ -31,6 +31,15 @@ pub struct InTransition {
     pub looking: u32,
 }
 
+/// The epoch that a new service begins with. Another service may have had its
+/// address and port before, under another name say, and the flow table the
+/// entries of that one: they must be void now and later. Epochs of a slot are at
+/// least a second apart, so those of a service that began earlier lag behind a
+/// faster clock.
+fn first_epoch(now: u64, ticks_per_second: u32) -> u16 {
+    (now * 4 / u64::from(ticks_per_second)) as u16
+}
+
 impl<M: SlotMemory> Engine<M> {
     pub fn new(memory: M, ticks_per_second: u32) -> Self {
         Self {
@@ -51,10 +60,11 @@ impl<M: SlotMemory> Engine<M> {
     }
 
     /// A new service: all slots at rest. To be called before packets can find it.
-    pub fn add(&mut self, service_id: u16, service: Service, owners: &[u16]) {
+    pub fn add(&mut self, service_id: u16, service: Service, owners: &[u16], now: u64) {
         let slots = ServiceSlots::new(service, self.ticks_per_second, owners);
+        let epoch = first_epoch(now, self.ticks_per_second);
         for (index, &owner) in (service.table.base..).zip(owners) {
-            self.memory.store(index, SlotWord::at_rest(owner, 0));
+            self.memory.store(index, SlotWord::at_rest(owner, epoch));
         }
         self.services.insert(service_id, slots);
     }

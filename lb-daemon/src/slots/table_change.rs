@@ -99,8 +99,9 @@ impl ServiceSlots {
             return Err(Refusal::FlowTableFull);
         }
         let epoch = epoch_after(self.words(around.memory));
-        let has_flows = !self.timing.stateless
-            && self.words(around.memory).any(|word| word.settled() != NO_BACKEND);
+        // Where nobody gets new flows, entries may still name those who had some.
+        let may_have_flows = |word: SlotWord| word.settled() != NO_BACKEND || word.look_up();
+        let has_flows = !self.timing.stateless && self.words(around.memory).any(may_have_flows);
         for (index, &owner) in (table.base..).zip(owners) {
             let word = if has_flows {
                 SlotWord::new(ASK_OLD, ASK_OLD, epoch, true, true)

@@ -96,7 +96,7 @@ impl World {
             next_stranger: TUPLES,
         };
         let seen = world.service_as_daemon_sees_it();
-        world.engine.add(SERVICE, seen, &world.owners);
+        world.engine.add(SERVICE, seen, &world.owners, world.now);
         world
     }
 

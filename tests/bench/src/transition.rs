@@ -136,7 +136,7 @@ impl Simulation {
             ..Service::default()
         };
         let mut engine = Engine::new(HeapSlots::new(MAX_SIZE), TICKS);
-        engine.add(SERVICE, service, &owners(DRAINED, BACKENDS, MAX_SIZE));
+        engine.add(SERVICE, service, &owners(DRAINED, BACKENDS, MAX_SIZE), 0);
         let flows = Vec::new();
         Self { engine, service, entries: HashMap::new(), flows, random: 1, next_flow: 0 }
     }

@@ -12,6 +12,7 @@ use crate::{
         types::{BackendState, Change, EventKind, EventQuery, Who},
     },
     health::State,
+    state::HealthMemory,
 };
 
 pub fn both() -> [String; 1] {
@@ -131,6 +132,19 @@ fn what_was_ordered_holds_after_a_reload_and_a_restart_and_says_who_and_why() {
     // The trail is there, too.
     assert_eq!(told(&world, EventKind::Drain), ["drain web/b2 by ann (uid 1000): new disk"]);
     assert_eq!(told(&world, EventKind::Weight).len(), 1);
+}
+
+#[test]
+fn a_deadline_that_has_passed_is_no_word_of_a_probe_after_a_restart() {
+    // One host, probed once for both.
+    let services = [both()[0].clone(), service("more", 2, "", &[(2, 1)])];
+    let mut world = World::new(&services);
+    world.found("web", 2, State::Up);
+    drain(&mut world, Some(10));
+    world.pass(12);
+    let world = world.succeed(&services);
+    let remembered = world.controller.remembered(&HealthMemory::default());
+    assert!(remembered.iter().all(|(_, status)| status.state != State::Dead), "{remembered:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod adoption;
 mod changes;
 mod drains;
 mod failures;
+mod model;
 mod passive;
 mod policies;
 mod probe_ways;

@@ -63,7 +63,7 @@ pub fn service(name: &str, vip: u8, more: &str, backends: &[(u8, u16)]) -> Strin
 }
 
 /// Tables of translated flows that have a bucket each.
-fn registry() -> Arc<Registry> {
+pub fn registry() -> Arc<Registry> {
     let buckets = Buckets { narrow: 1, narrow_new: 1, wide: 1, wide_new: 1 };
     let tables = NatTables::of_nothing(buckets).unwrap();
     Arc::new(Registry::new(tables, Directory::empty(Fake::default().ticks)))

@@ -30,8 +30,12 @@ impl Flows {
         self.entries.keys().copied().collect()
     }
 
+    pub fn remove(&mut self, key: &FlowKey) -> Option<FlowEntry> {
+        self.entries.remove(key)
+    }
+
     /// `false`: no room.
-    fn put(&mut self, key: FlowKey, entry: FlowEntry) -> bool {
+    pub fn put(&mut self, key: FlowKey, entry: FlowEntry) -> bool {
         if self.entries.len() >= self.room && !self.entries.contains_key(&key) {
             return false;
         }

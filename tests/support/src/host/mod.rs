@@ -10,8 +10,8 @@ mod probe;
 use std::cell::RefCell;
 
 use lb_common::abi::{
-    Answer, Backend, Budget, BudgetState, Evidence, Handoff, PortBucket, ProbePort, ProbeWay,
-    SYN_CELLS, Service, SlotWord, Totals, VipBucket, features,
+    Answer, Backend, Budget, BudgetState, Evidence, FlowEntry, FlowKey, Handoff, PortBucket,
+    ProbePort, ProbeWay, SYN_CELLS, Service, SlotWord, Totals, VipBucket, features,
 };
 use lb_common::budget;
 use lb_common::datapath::{self, FlowContext, Outcome, Tables};
@@ -91,6 +91,15 @@ impl Host {
         self.maps = maps;
     }
 
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// For a daemon that writes while packets come.
+    pub fn maps_mut(&mut self) -> &mut Maps {
+        &mut self.maps
+    }
+
     /// Runs the data path on a frame that came in on loopback.
     pub fn run(&mut self, frame: &[u8], now: u64) -> kernel::Outcome {
         self.now = now;
@@ -157,12 +166,24 @@ impl Host {
         self.state.borrow().totals
     }
 
-    pub fn flow(&self, key: &lb_common::abi::FlowKey) -> Option<lb_common::abi::FlowEntry> {
+    pub fn flow(&self, key: &FlowKey) -> Option<FlowEntry> {
         self.state.borrow().flows.get(key)
     }
 
-    pub fn flow_keys(&self) -> Vec<lb_common::abi::FlowKey> {
+    pub fn flow_keys(&self) -> Vec<FlowKey> {
         self.state.borrow().flows.keys()
+    }
+
+    /// Removes an entry of the flow table and returns what it was.
+    pub fn take_flow(&mut self, key: &FlowKey) -> Option<FlowEntry> {
+        self.state.get_mut().flows.remove(key)
+    }
+
+    /// Puts an entry in the flow table, unless the flow has one or there is no
+    /// room; returns whether it did.
+    pub fn insert_flow(&mut self, key: &FlowKey, entry: FlowEntry) -> bool {
+        let flows = &mut self.state.get_mut().flows;
+        flows.get(key).is_none() && flows.put(*key, entry)
     }
 
     pub fn backend_counters(&self, id: u16) -> lb_common::abi::BackendCounters {
@@ -177,9 +198,10 @@ impl Host {
         [unanswered, repeats, refused, unreachable, networks].map(Shared::load)
     }
 
-    pub fn insert_failed(&self, slot: u32) -> bool {
+    /// When an insert last failed in the slot's group.
+    pub fn insert_failed(&self, slot: u32) -> Option<u64> {
         let group = slot / lb_common::abi::SLOTS_PER_FAIL_STAMP;
-        self.state.borrow().insert_failed.contains_key(&group)
+        self.state.borrow().insert_failed.get(&group).copied()
     }
 }
 
