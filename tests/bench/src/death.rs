@@ -200,7 +200,7 @@ fn file() -> String {
         .map(|number| {
             format!(
                 "- {{name: s{number}, vip: 203.0.{}.{}, port: 80, protocol: tcp, mode: dsr, health: \
-                 {{port: 8080}}, backends: [{}]}}\n",
+                 {{via: direct, port: 8080}}, backends: [{}]}}\n",
                 113 + number / 250,
                 1 + number % 250,
                 backends.join(", ")
