@@ -36,7 +36,7 @@ pub use daemon::{Daemon, Stats};
 pub use host::Host;
 pub use lab::{Lab, Settings};
 pub use process::Process;
-pub use servers::{dnsmasq, iperf3, nginx, nginx_kept_alive};
+pub use servers::{dnsmasq, iperf3, nginx, nginx_kept_alive, nginx_renewed};
 pub use state::{clean_all, sweep};
 pub use tools::{Tools, run};
 pub use wait::wait_until;

@@ -20,6 +20,12 @@ pub fn nginx_kept_alive(lab: &Lab, host: &Host) -> Result<Process> {
     web_server(lab, host, "keepalive_requests 1000000000;")
 }
 
+/// Starts nginx as above, but connections end after a hundred requests, as those of
+/// real clients do sooner or later.
+pub fn nginx_renewed(lab: &Lab, host: &Host) -> Result<Process> {
+    web_server(lab, host, "keepalive_requests 100;")
+}
+
 fn web_server(lab: &Lab, host: &Host, keepalive: &str) -> Result<Process> {
     let name = &host.name;
     let dir = lab.file(&format!("{name}.nginx"));
