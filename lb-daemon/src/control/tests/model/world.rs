@@ -536,7 +536,8 @@ impl World {
         while self.daemon.is_none() {
             self.begin(self.file.clone(), false);
         }
-        for _ in 0..20 {
+        // Longer than a flow may be silent: a removed backend's slots name it until then.
+        for _ in 0..100 {
             self.host(|traffic, _| traffic.truth.time_passes(5_000));
             let time = self.wall_clock();
             self.daemon.as_mut().unwrap().view_mut().time = time;
