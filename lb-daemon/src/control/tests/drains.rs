@@ -215,10 +215,13 @@ fn how_many_were_cut_off_is_told_and_stays_shown() {
 fn a_weight_that_is_set_counts_until_it_is_the_files_again() {
     let mut world = World::new(&both());
     let id = world.id("web", 2).unwrap();
+    let before = world.share(1, id);
     order(&mut world, Command::SetWeight, Change { weight: Some(3), ..Change::default() });
     world.pass(60);
     assert!((180..=195).contains(&world.share(1, id)), "{}", world.share(1, id));
-    assert_eq!(world.stats().services[0].slots.moved, 62);
+    // Those that it gets, and a few that Maglev moves besides, as the key will have it.
+    let (gained, moved) = (world.share(1, id) - before, world.stats().services[0].slots.moved);
+    assert!((gained as u64..=gained as u64 * 5 / 4).contains(&moved), "{moved} for {gained}");
     order(&mut world, Command::SetWeight, Change::default());
     world.pass(60);
     assert!((120..=130).contains(&world.share(1, id)), "{}", world.share(1, id));

@@ -28,7 +28,7 @@ use std::{
 use mutants::Mutant;
 use world::World;
 
-const CASES: u64 = 1200;
+const CASES: u64 = 2000;
 const STEPS: u32 = 160;
 /// A mutant must be found within so many.
 const MUTANT_CASES: u64 = 1000;
