@@ -4,7 +4,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::{build, repo, setup, sh, todo};
+use crate::setup::{self, Part};
+use crate::{build, repo, sh, todo};
 
 /// Measure the data path, in ns per packet (as root)
 #[derive(clap::Args)]
@@ -25,7 +26,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Instead {
-    /// What probes cost, in CPU time
+    /// What probes cost, in CPU time, and how soon a server in trouble is left alone
     Health,
 }
 
@@ -60,8 +61,13 @@ fn data_path() -> Result<Command> {
 }
 
 fn health() -> Result<Command> {
+    let tools = setup::ensure(&[Part::Test])?;
+    let daemon = build::all(&tools, false)?;
     sh::heading("Bench");
     let mut command = Command::new(build::tool("lb-bench")?);
-    command.arg("health");
+    command
+        .arg("health")
+        .env("LB_DAEMON", daemon)
+        .env("LB_PASS_OBJECT", repo::bpf_objects().join("pass.o"));
     Ok(command)
 }

@@ -42,6 +42,7 @@ pub const TEST: &[Package] = &[
     command("iproute2", "ip"),
     command("ethtool", "ethtool"),
     command("nginx-light", "nginx"),
+    command("wrk", "wrk"),
     command("dnsmasq-base", "dnsmasq"),
     command("bind9-dnsutils", "dig"),
     command("curl", "curl"),

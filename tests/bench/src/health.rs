@@ -25,6 +25,8 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::reaction::{self, Reaction};
+
 const TARGETS: u32 = 5000;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Cores that 5,000 TCP probes a second may take.
@@ -61,8 +63,9 @@ impl Cost {
     }
 }
 
-/// Measures all checks, and prints.
+/// Measures reactions and all checks, and prints.
 pub fn run(json: bool, quick: bool) -> Result<()> {
+    let reactions = reaction::measure(if quick { 2 } else { 10 })?;
     unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
     let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
     ensure!(up.context("cannot start ip")?.success(), "cannot set lo up");
@@ -77,9 +80,10 @@ pub fn run(json: bool, quick: bool) -> Result<()> {
     let costs: Vec<Cost> = measured.collect::<Result<_>>()?;
     drop(server);
     if json {
-        println!("{:#}", as_json(&costs))
+        println!("{:#}", as_json(&costs, &reactions))
     } else {
-        print(&costs)
+        print(&costs);
+        reaction::print(&reactions);
     }
     Ok(())
 }
@@ -151,7 +155,7 @@ fn print(costs: &[Cost]) {
     );
 }
 
-fn as_json(costs: &[Cost]) -> Value {
+fn as_json(costs: &[Cost], reactions: &[Reaction]) -> Value {
     let each = costs.iter().map(|cost| {
         json!({
             "check": cost.check, "targets": TARGETS, "per_second": cost.per_second(),
@@ -162,6 +166,7 @@ fn as_json(costs: &[Cost]) -> Value {
     json!({
         "version": 1,
         "probes": each.collect::<Vec<_>>(),
+        "reactions": reaction::as_json(reactions),
         "targets": [{
             "what": "5,000 TCP targets at 1 s", "is": cores, "at_most": MOST_CORES,
             "unit": "cores", "met": cores <= MOST_CORES,

@@ -16,6 +16,7 @@ mod nat;
 mod packets;
 #[path = "../../../lb-ebpf/src/harness/pattern.rs"]
 mod pattern;
+mod reaction;
 mod report;
 mod slot_maps;
 mod sweep;
@@ -50,7 +51,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Instead {
-    /// What probes cost
+    /// What probes cost, and how soon they tell
     Health,
     /// The server that is probed
     #[command(hide = true)]

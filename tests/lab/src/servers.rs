@@ -50,7 +50,7 @@ http {{
         listen 80;
         listen [::]:80;
         default_type text/plain;
-        return 200 \"{name}\\n\";
+        location / {{ return 200 \"{name}\\n\"; }}
     }}
 }}
 "

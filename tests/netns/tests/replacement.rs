@@ -1,0 +1,108 @@
+//! A pool of real web servers is replaced under load, as an operator does it.
+
+use std::net::IpAddr;
+
+use lb_test_lab::{Daemon, Lab, Process, Settings, Tools, backend, nginx_renewed};
+use lb_test_netns::WEB;
+use nix::sys::signal::Signal;
+
+/// Servers of the pool; as many more take their places.
+const POOL: usize = 8;
+
+fn config(mode: &str, pool: &[usize]) -> String {
+    let backends: String = pool
+        .iter()
+        .map(|number| {
+            let address = backend(*number);
+            format!("      - {{ name: web-{number}, address: {address} }}\n")
+        })
+        .collect();
+    // A drain waits until the ports of its connections may be used again.
+    let rest = if mode == "nat" { "    snat: { rest: 5s }\n" } else { "" };
+    format!(
+        "interfaces: [{{ name: eth0, xdp: native }}]
+services:
+  - name: web
+    vip: {WEB}
+    port: 80
+    mode: {mode}
+{rest}    arming: 500ms
+    idle: {{ tcp: 2s }}
+    closing: 2s
+    health: {{ type: http, path: /, interval: 200ms, timeout: 200ms, rise: 2, fall: 2 }}
+    backends:
+{backends}"
+    )
+}
+
+/// wrk until it is told to end.
+struct Load(Process);
+
+impl Load {
+    fn start(lab: &Lab) -> Self {
+        let mut command = lab.client.command("wrk");
+        command.args(["--threads", "1", "--connections", "24", "--duration", "600s"]);
+        command.arg(format!("http://{WEB}/"));
+        Self(Process::spawn(&mut command, &lab.file("wrk.log")).unwrap())
+    }
+
+    /// What it counted.
+    fn end(self, lab: &Lab) -> String {
+        let ended = self.0.stop(Signal::SIGINT).unwrap();
+        let said = std::fs::read_to_string(lab.file("wrk.log")).unwrap();
+        assert!(ended.success(), "wrk: {said}");
+        said
+    }
+}
+
+fn drain(daemon: &Daemon, name: &str) {
+    daemon.order("drain", &["web", name, "--wait", "--reason", "replaced"]).unwrap();
+}
+
+fn replace_all(mode: &str) {
+    let vips = [IpAddr::from(WEB)];
+    let settings = Settings { prefix: "lb-test", backends: 2 * POOL, vips: &vips, behind: false };
+    let lab = Lab::new(&settings, &Tools::from_env().unwrap()).unwrap();
+    let start = |number: usize| nginx_renewed(&lab, &lab.backends[number - 1]).unwrap();
+    let mut pool: Vec<usize> = (1..=POOL).collect();
+    let mut servers: Vec<Process> = pool.iter().map(|number| start(*number)).collect();
+    let daemon = Daemon::start(&lab, &config(mode, &pool)).unwrap();
+    let load = Load::start(&lab);
+    for place in 0..POOL {
+        let (old, new) = (pool[place], pool[place] + POOL);
+        drain(&daemon, &format!("web-{old}"));
+        // Nobody is left: the process may go in any way.
+        servers[place] = start(new);
+        pool[place] = new;
+        daemon.reconfigure(&config(mode, &pool)).unwrap();
+        let name = format!("web-{new}");
+        daemon
+            .wait_for("the new one serves", |stats| {
+                stats.state("web", &name) == "up" && stats.share("web", &name) > 0.05
+            })
+            .unwrap();
+    }
+    let said = load.end(&lab);
+    assert!(said.contains("requests in"), "{said}");
+    let failed = said.contains("Socket errors") || said.contains("Non-2xx");
+    assert!(!failed, "requests failed: {said}\n{}", daemon.log());
+    let stats = daemon.stats().unwrap();
+    for number in POOL + 1..=2 * POOL {
+        let name = format!("web-{number}");
+        let got = stats.backend("web", &name)["new_connections"].as_u64();
+        assert!(got > Some(0), "{name} got no connection: {}", stats.0);
+    }
+}
+
+/// Claims: each of eight servers is drained, ended, and replaced by one at another address,
+/// while clients ask without a pause; not one request fails.
+#[test]
+fn a_pool_of_eight_is_replaced_under_load_in_dsr() {
+    replace_all("dsr");
+}
+
+/// The same, translated.
+#[test]
+fn a_pool_of_eight_is_replaced_under_load_in_nat() {
+    replace_all("nat");
+}
