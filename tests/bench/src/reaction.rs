@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use lb_test_lab::{Daemon, Stats};
-use lb_test_netns::{Site, WEB};
+use lb_test_netns::{HEALTH, Site, WEB};
 use serde_json::{Value, json};
 
 use crate::median;
@@ -77,7 +77,7 @@ impl Trouble {
     fn begin(self, site: &Site) -> Result<()> {
         match self {
             Self::Killed => site.stop(2),
-            Self::Slow => site.stall(2, true),
+            Self::Slow => silence(site, "add")?,
             Self::Gone => site.lab.set_cable(2, false)?,
         }
         Ok(())
@@ -86,11 +86,17 @@ impl Trouble {
     fn end(self, site: &Site) -> Result<()> {
         match self {
             Self::Killed => site.start(2),
-            Self::Slow => site.stall(2, false),
+            Self::Slow => silence(site, "del")?,
             Self::Gone => site.lab.set_cable(2, true)?,
         }
         Ok(())
     }
+}
+
+/// Whether what the server says to probes is lost.
+fn silence(site: &Site, change: &str) -> Result<()> {
+    let rule = format!("rule {change} ipproto tcp sport {HEALTH} blackhole");
+    site.lab.backends[1].ip(&format!("{rule}\n-6 {rule}"))
 }
 
 /// Seconds until the last connection began that met the server, of each run.
@@ -116,17 +122,18 @@ impl Reaction {
 pub fn measure(runs: u32) -> Result<Vec<Reaction>> {
     let site = Site::new(3);
     let config = site.config(&[(1, 1), (2, 1), (3, 1)]);
-    let daemon = Daemon::start(&site.lab, &config)?;
     let mut reactions = Vec::new();
     for trouble in Trouble::ALL {
         let mut seconds = Vec::new();
         for run in 1..=runs {
             eprintln!("a server is {}, {run} of {runs}", trouble.name());
+            // One that has just started holds no earlier trouble against the server.
+            let daemon = Daemon::start(&site.lab, &config)?;
+            daemon.wait_for("all serve", Stats::all_serve)?;
             // Each time at another moment between two probes.
             thread::sleep(INTERVAL * run / runs);
             seconds.push(one(&site, trouble)?.as_secs_f64());
             trouble.end(&site)?;
-            daemon.wait_for("the server is back", Stats::all_serve)?;
         }
         reactions.push(Reaction { trouble, seconds });
     }

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use lb_test_lab::{Daemon, Lab, Process, Settings, Tools, backend, nginx_renewed};
+use lb_test_lab::{
+    Daemon, Host, Lab, Process, Settings, Stats, Tools, backend, nginx_renewed, wait_until,
+};
 use lb_test_netns::WEB;
 use nix::sys::signal::Signal;
 
@@ -17,8 +19,6 @@ fn config(mode: &str, pool: &[usize]) -> String {
             format!("      - {{ name: web-{number}, address: {address} }}\n")
         })
         .collect();
-    // A drain waits until the ports of its connections may be used again.
-    let rest = if mode == "nat" { "    snat: { rest: 5s }\n" } else { "" };
     format!(
         "interfaces: [{{ name: eth0, xdp: native }}]
 services:
@@ -26,7 +26,7 @@ services:
     vip: {WEB}
     port: 80
     mode: {mode}
-{rest}    arming: 500ms
+    arming: 500ms
     idle: {{ tcp: 2s }}
     closing: 2s
     health: {{ type: http, path: /, interval: 200ms, timeout: 200ms, rise: 2, fall: 2 }}
@@ -55,8 +55,23 @@ impl Load {
     }
 }
 
-fn drain(daemon: &Daemon, name: &str) {
-    daemon.order("drain", &["web", name, "--wait", "--reason", "replaced"]).unwrap();
+/// Takes a server out, and waits until nobody is connected to it: in `dsr` as the balancer
+/// says; in `nat`, where that takes until its ports have rested, as the server itself says.
+fn drain(daemon: &Daemon, lab: &Lab, number: usize, mode: &str) {
+    let name = format!("web-{number}");
+    let wait = if mode == "nat" { [].as_slice() } else { &["--wait"] };
+    let args = [&["web", &name, "--reason", "replaced"], wait].concat();
+    daemon.order("drain", &args).unwrap();
+    let is_out = |stats: &Stats| {
+        stats.share("web", &name) == 0.0 && stats.service("web")["slots"]["arming"] == 0
+    };
+    daemon.wait_for("it gets no new connections", is_out).unwrap();
+    wait_until("nobody is connected", || !is_connected(&lab.backends[number - 1])).unwrap();
+}
+
+fn is_connected(server: &Host) -> bool {
+    let args = ["-Htn", "state", "established", "sport", "=", ":80"];
+    !server.command("ss").args(args).output().unwrap().stdout.is_empty()
 }
 
 fn replace_all(mode: &str) {
@@ -70,7 +85,7 @@ fn replace_all(mode: &str) {
     let load = Load::start(&lab);
     for place in 0..POOL {
         let (old, new) = (pool[place], pool[place] + POOL);
-        drain(&daemon, &format!("web-{old}"));
+        drain(&daemon, &lab, old, mode);
         // Nobody is left: the process may go in any way.
         servers[place] = start(new);
         pool[place] = new;
