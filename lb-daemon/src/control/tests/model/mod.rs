@@ -10,8 +10,12 @@
 //! `LB_MODEL_CASES` says how many cases are tried; `LB_SEED` repeats one.
 
 mod balancer;
+mod life;
 mod mutants;
 mod operator;
+mod orders;
+mod probes;
+mod promises;
 mod traffic;
 mod truth;
 mod world;
