@@ -9,7 +9,7 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
@@ -25,24 +25,22 @@ use super::{
     notify::{Notice, notify},
     own_host::{self, OwnHost},
     path::PathSetup,
-    program_log,
-    requests::{Accepted, Request, Requests},
+    requests::{Request, Requests},
     turn::{Chore, SCAN_PAUSE, Turn},
 };
 use crate::{
     api::{
-        Handler, InstanceLock, SocketAccess,
-        protocol::{Error, ErrorCode, Reloaded},
-        types::{ConfigStats, Event, EventKind, InterfaceMode, InterfaceStats, Stats},
+        InstanceLock, SocketAccess,
+        types::{Event, EventKind, InterfaceMode},
     },
     config::OnExit,
-    control::{ControlError, Controller, Interfaces, Surroundings, way_problems},
+    control::{Controller, Interfaces, way_problems},
     dataplane::{BackendStats, Kernel, KernelSlots},
     discovery::News,
     events::Journal,
     health::{HealthEvent, Prober},
-    loader::{Attacher, Mode, NewTables, PinDir, unload},
-    nat::{Logger, NatTables, Registry},
+    loader::{Attacher, Mode, PinDir, unload},
+    nat::{Logger, Registry},
     netlink::{Links, LocalAddresses, Monitor, NextHops, seen_on},
     notify::Notifier,
     state::{HealthFile, HealthMemory},
@@ -245,7 +243,7 @@ impl Daemon {
     }
 
     /// Why some backends are not probed through the data path.
-    fn path_warnings(&self) -> Vec<String> {
+    pub(super) fn path_warnings(&self) -> Vec<String> {
         match &self.path.trouble {
             Some(trouble) => vec![trouble.clone()],
             None => self.controller.unseen_ways(),
@@ -384,105 +382,6 @@ impl Daemon {
         turn.next_scan = tokio::time::Instant::now() + SCAN_PAUSE;
     }
 
-    fn answer(&mut self, request: Request, turn: &Turn) {
-        // Whoever asked may be gone.
-        match request {
-            Request::Stats(reply) => drop(reply.send(self.stats(turn).map_err(failed))),
-            Request::Apply(accepted, reply) => {
-                drop(reply.send(self.apply(*accepted).map_err(failed)));
-            }
-            Request::Order(command, change, by, reply) => {
-                self.tell_time();
-                drop(reply.send(self.controller.order(command, &change, &by)));
-            }
-            Request::Denied(event) => {
-                self.tell_time();
-                self.controller.note_denial(event);
-            }
-            Request::Refused(why) => self.last_error = Some(why),
-        }
-    }
-
-    fn apply(&mut self, accepted: Accepted) -> Result<Reloaded, ControlError> {
-        let Accepted { loaded, found, readers, tables, now } = accepted;
-        let refused = tables.and_then(|tables| self.use_tables(tables).err());
-        let (candidate, config) = self.discovery.consider(loaded.config, found);
-        let mut answer = self.put_in_force(config, now)?;
-        self.discovery.take(candidate);
-        answer.warnings.extend(self.discovery.warnings());
-        self.config_warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        answer.warnings.extend(self.config_warnings.iter().cloned());
-        answer.warnings.extend(refused.map(|error| format!("limits.nat_flows: {error:#}")));
-        if let Err(error) = self.socket.grant(readers) {
-            answer.warnings.push(format!("control: the socket's group cannot be set: {error}"));
-        }
-        self.loaded_at = SystemTime::now();
-        self.last_error = None;
-        self.logger.configure(self.controller.config().nat_log.clone());
-        self.notifier.configure(&self.controller.config().notify);
-        Ok(answer)
-    }
-
-    /// Packets see other tables of translated flows from now on.
-    fn use_tables(&mut self, tables: NewTables) -> anyhow::Result<()> {
-        let mut ebpf = tables.put_in_place(&self.pins)?;
-        program_log::forward(&mut ebpf);
-        // The tables before go with the programs that know them.
-        self.ebpf = ebpf;
-        self.own_host.renew_egress();
-        self.nat.set_tables(NatTables::open(&self.pins)?);
-        info!(
-            "the tables of translated flows have another size: {:?}",
-            self.nat.tables().buckets()
-        );
-        Ok(())
-    }
-
-    fn reload_in_background(&self) {
-        let handler = self.handler.clone();
-        // The outcome is logged.
-        tokio::spawn(async move { drop(handler.reload(None, false).await) });
-    }
-
-    fn stats(&mut self, turn: &Turn) -> Result<Stats, ControlError> {
-        let reports = self
-            .interfaces
-            .report(&self.inputs.links.borrow(), &self.controller.config().interfaces);
-        let interfaces = reports.into_iter().map(|one| {
-            let egress = one.ifindex.is_some_and(|index| self.own_host.has_egress(index));
-            InterfaceStats { egress, ..turn.traffic.describe(one) }
-        });
-        let loaded_at = self.loaded_at.duration_since(UNIX_EPOCH);
-        let mut stats = self.controller.stats(Surroundings {
-            instance: self.lock.instance().to_string(),
-            uptime: self.started.elapsed().as_secs(),
-            config: ConfigStats {
-                path: self.config_path.display().to_string(),
-                loaded_at: loaded_at.map_or(0, |since| since.as_secs()),
-                last_error: self.last_error.clone(),
-            },
-            interfaces: interfaces.collect(),
-            rates: &turn.rates,
-            probed: self.prober.probed(),
-            local_clients: self.own_host.has_sockets(),
-            nat_log: self.logger.stats(),
-            notify: self.notifier.stats(),
-            warnings: [
-                &self.config_warnings[..],
-                &self.discovery.warnings(),
-                &turn.findings[..],
-                &self.way_problems[..],
-                &self.own_host.troubles[..],
-                &self.path_warnings(),
-                turn.refusals.warnings(),
-                &self.notifier.warnings()[..],
-            ]
-            .concat(),
-        })?;
-        self.discovery.describe(&mut stats.services, self.controller.config());
-        Ok(stats)
-    }
-
     async fn stop(self) -> anyhow::Result<()> {
         notify(Notice::Stopping);
         self.journal.announce(Event::new(EventKind::Stopping, "told to"));
@@ -509,8 +408,4 @@ fn write_health(file: &HealthFile, memory: &HealthMemory) {
     if let Err(error) = file.write(memory) {
         warn!("since when backends are up or not will not be known after a restart: {error}");
     }
-}
-
-fn failed(error: ControlError) -> Error {
-    Error::new(ErrorCode::Failed, error.to_string())
 }

@@ -6,7 +6,9 @@
 //! - [`discovered`]: backends that were found, on their way into that loop.
 //! - [`inspection`]: what drivers say, beside the loop.
 //! - [`requests`]: the control socket's and SIGHUP's way into that loop.
+//! - [`answers`]: what comes back.
 
+mod answers;
 mod discovered;
 mod events;
 mod inspection;

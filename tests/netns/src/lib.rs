@@ -19,6 +19,6 @@ pub use nat_table::living_flows;
 pub use own_host::{OwnHost, SHOP, SHOP_DNS};
 pub use ping::ping;
 pub use server::NameServer;
-pub use site::{DNS, HEALTH, Site, WEB, WEB6};
+pub use site::{DNS, HEALTH, Site, WEB, WEB6, web_config};
 pub use traffic::{Traffic, calling};
 pub use tunnel::TunnelEnd;

@@ -92,3 +92,27 @@ services:
         )
     }
 }
+
+/// A configuration with one service, probed by HTTP at its own port. `more`: further
+/// keys of it, a line each.
+pub fn web_config(mode: &str, more: &[&str], pool: impl IntoIterator<Item = usize>) -> String {
+    let backends: String = pool
+        .into_iter()
+        .map(|number| {
+            let address = backend(number);
+            format!("      - {{ name: web-{number}, address: {address} }}\n")
+        })
+        .collect();
+    let more: String = more.iter().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "interfaces: [{{ name: eth0, xdp: native }}]
+services:
+  - name: web
+    vip: {WEB}
+    port: 80
+    mode: {mode}
+{more}    health: {{ type: http, path: /, interval: 200ms, timeout: 200ms, rise: 2, fall: 2 }}
+    backends:
+{backends}"
+    )
+}

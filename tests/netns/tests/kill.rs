@@ -4,8 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use lb_test_lab::{Daemon, Lab, Process, Settings, Tools, backend, nginx_kept_alive};
-use lb_test_netns::WEB;
+use lb_test_lab::{Daemon, Lab, Process, Settings, Tools, nginx_kept_alive};
+use lb_test_netns::{WEB, web_config};
 use nix::sys::signal::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,23 +52,7 @@ impl Kept {
 }
 
 fn config(mode: &str) -> String {
-    let backends: String = (1..=SERVERS)
-        .map(|number| {
-            let address = backend(number);
-            format!("      - {{ name: web-{number}, address: {address} }}\n")
-        })
-        .collect();
-    format!(
-        "interfaces: [{{ name: eth0, xdp: native }}]
-services:
-  - name: web
-    vip: {WEB}
-    port: 80
-    mode: {mode}
-    health: {{ type: http, path: /, interval: 200ms, timeout: 200ms, rise: 2, fall: 2 }}
-    backends:
-{backends}"
-    )
+    web_config(mode, &[], 1..=SERVERS)
 }
 
 fn kill_one(mode: &str) {

@@ -2,37 +2,16 @@
 
 use std::net::IpAddr;
 
-use lb_test_lab::{
-    Daemon, Host, Lab, Process, Settings, Stats, Tools, backend, nginx_renewed, wait_until,
-};
-use lb_test_netns::WEB;
+use lb_test_lab::{Daemon, Host, Lab, Process, Settings, Stats, Tools, nginx_renewed, wait_until};
+use lb_test_netns::{WEB, web_config};
 use nix::sys::signal::Signal;
 
 /// Servers of the pool; as many more take their places.
 const POOL: usize = 8;
 
 fn config(mode: &str, pool: &[usize]) -> String {
-    let backends: String = pool
-        .iter()
-        .map(|number| {
-            let address = backend(*number);
-            format!("      - {{ name: web-{number}, address: {address} }}\n")
-        })
-        .collect();
-    format!(
-        "interfaces: [{{ name: eth0, xdp: native }}]
-services:
-  - name: web
-    vip: {WEB}
-    port: 80
-    mode: {mode}
-    arming: 500ms
-    idle: {{ tcp: 2s }}
-    closing: 2s
-    health: {{ type: http, path: /, interval: 200ms, timeout: 200ms, rise: 2, fall: 2 }}
-    backends:
-{backends}"
-    )
+    let soon = ["arming: 500ms", "idle: { tcp: 2s }", "closing: 2s"];
+    web_config(mode, &soon, pool.iter().copied())
 }
 
 /// wrk until it is told to end.
