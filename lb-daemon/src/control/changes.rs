@@ -269,8 +269,17 @@ impl Comparison<'_> {
         let health = old.health != new.health || old.initial_state != new.initial_state;
         let times = (old.idle, old.half_open, old.closing, old.arming)
             != (new.idle, new.half_open, new.closing, new.arming);
-        let policies = (old.udp, old.unserved, old.on_backend_dead, old.policy)
-            != (new.udp, new.unserved, new.on_backend_dead, new.policy);
+        let policies: Vec<_> = [
+            ("udp", old.udp != new.udp),
+            ("unserved", old.unserved != new.unserved),
+            ("on_backend_dead", old.on_backend_dead != new.on_backend_dead),
+            ("on_all_down", old.policy.on_all_down != new.policy.on_all_down),
+            ("backup_below", old.policy.backup_below != new.policy.backup_below),
+            ("min_healthy", old.policy.min_healthy != new.policy.min_healthy),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect();
         if frontends {
             self.change("VIPs, ports and protocols are as in the file");
         }
@@ -286,8 +295,8 @@ impl Comparison<'_> {
         if (old.drain, old.slow_start) != (new.drain, new.slow_start) {
             self.change("its times of drain and slow_start change");
         }
-        if policies {
-            self.change("its policies (udp, unserved, on_backend_dead, on_all_down, backup_below, min_healthy) change");
+        if !policies.is_empty() {
+            self.change(&format!("other policies from now on: {}", policies.join(", ")));
         }
     }
 

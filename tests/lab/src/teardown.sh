@@ -10,7 +10,13 @@ for space in $spaces; do
     [ -z "$pids" ] || kill -KILL $pids
 done
 if [ -e "/sys/fs/bpf/lb-daemon/$lab" ]; then
-    nsenter --net="/run/netns/$lab-balancer" -- "$daemon" --instance "$lab" unload
+    # The daemon may take a moment to die.
+    tries=30
+    until nsenter --net="/run/netns/$lab-balancer" -- "$daemon" --instance "$lab" unload ||
+        [ "$tries" -eq 0 ]; do
+        tries=$((tries - 1))
+        sleep 0.1
+    done > /dev/null 2>&1
 fi
 for space in $spaces; do
     ip netns delete "$space"

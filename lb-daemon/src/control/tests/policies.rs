@@ -147,7 +147,8 @@ fn policies_follow_a_reload_at_once_and_backups_are_planned() {
     assert_eq!(flags(&world) & (flag::REFUSE | flag::SILENT_ON_DEAD), 0);
     let answer =
         world.reload(&with_backup(", on_all_down: backup, on_backend_dead: drop")).unwrap();
-    assert!(answer.changes.iter().any(|one| one.contains("its policies")), "{answer:?}");
+    let expected = "service web: other policies from now on: on_backend_dead, on_all_down";
+    assert!(answer.changes.iter().any(|one| one == expected), "{answer:?}");
     let expected = flag::REFUSE | flag::SILENT_ON_DEAD | flag::RESET_ON_DEAD;
     assert_eq!(flags(&world) & expected, expected);
     let plain = [service("web", 1, "", &[(1, 1), (2, 1), (9, 1)])];
